@@ -1,0 +1,105 @@
+//! A priority queue for deadlines that never lie before the last one taken out.
+//!
+//! Virtual time only moves forward, so a radix heap fits: `push` is O(1), `pop` amortised O(log of the time span), with
+//! sequential memory access where a binary heap jumps about. An entry lives in the bucket numbered by the highest
+//! bit in which its deadline differs from the last one taken out. Equal deadlines are always in the same bucket and
+//! are only ever appended, so they come out in the order in which they were pushed: ties need no sequence number.
+
+use std::collections::VecDeque;
+
+/// Entries of type `T` by deadline, first in first out among equals.
+pub(super) struct RadixHeap<T> {
+    last: u64,
+    len: usize,
+    due: VecDeque<T>,
+    buckets: [Vec<(u64, T)>; 65],
+}
+
+impl<T> RadixHeap<T> {
+    pub(super) fn new() -> Self {
+        RadixHeap { last: 0, len: 0, due: VecDeque::new(), buckets: std::array::from_fn(|_| Vec::new()) }
+    }
+
+    /// Adds an entry. A deadline before the last one taken out counts as that one.
+    pub(super) fn push(&mut self, deadline: u64, entry: T) {
+        self.len += 1;
+        match bucket_of(deadline.max(self.last), self.last) {
+            0 => self.due.push_back(entry),
+            bucket => self.buckets[bucket].push((deadline, entry)),
+        }
+    }
+
+    /// Takes out the earliest entry, unless its deadline lies after `until`.
+    pub(super) fn pop(&mut self, until: u64) -> Option<(u64, T)> {
+        if self.due.is_empty() {
+            let bucket = self.buckets.iter().position(|bucket| !bucket.is_empty())?;
+            let first = self.buckets[bucket].iter().map(|(deadline, _)| *deadline).min()?;
+            if first > until {
+                return None;
+            }
+            self.last = first;
+            let mut moved = std::mem::take(&mut self.buckets[bucket]);
+            for (deadline, entry) in moved.drain(..) {
+                match bucket_of(deadline, first) {
+                    0 => self.due.push_back(entry),
+                    lower => self.buckets[lower].push((deadline, entry)),
+                }
+            }
+            // The emptied bucket keeps its memory: it will be filled again.
+            self.buckets[bucket] = moved;
+        } else if self.last > until {
+            return None;
+        }
+        self.len -= 1;
+        self.due.pop_front().map(|entry| (self.last, entry))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+fn bucket_of(deadline: u64, last: u64) -> usize {
+    (u64::BITS - (deadline ^ last).leading_zeros()) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn entries_come_out_by_deadline_and_then_in_the_order_they_went_in(
+            steps in prop::collection::vec((0u64..50, prop::bool::ANY), 1..400),
+        ) {
+            let mut heap = RadixHeap::new();
+            let mut model: Vec<(u64, usize)> = Vec::new();
+            let mut now = 0;
+            for (number, (delay, take)) in steps.into_iter().enumerate() {
+                heap.push(now + delay, number);
+                model.push((now + delay, number));
+                if take {
+                    let first = *model.iter().min().expect("just pushed");
+                    model.retain(|entry| *entry != first);
+                    now = first.0;
+                    prop_assert_eq!(heap.pop(u64::MAX), Some(first));
+                }
+            }
+            prop_assert_eq!(heap.len(), model.len());
+            model.sort_unstable();
+            for entry in model {
+                prop_assert_eq!(heap.pop(entry.0), Some(entry));
+            }
+            prop_assert_eq!(heap.pop(u64::MAX), None);
+        }
+    }
+
+    #[test]
+    fn an_entry_after_the_limit_stays() {
+        let mut heap = RadixHeap::new();
+        heap.push(10, 'a');
+        assert_eq!(heap.pop(9), None);
+        assert_eq!(heap.pop(10), Some((10, 'a')));
+    }
+}

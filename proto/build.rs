@@ -1,0 +1,117 @@
+//! Compiles `api/*.proto` without protoc (protox is pure Rust) and writes, beside what tonic generates, one `*_api`
+//! module a service: the typed names of its methods and the bridges between typed calls and the generated
+//! client and server (see `src/call.rs`). Adding an RPC is therefore a change of the `.proto` file alone.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, error::Error, fs};
+
+use prost::Message as _;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-changed=api");
+    let mut files: Vec<PathBuf> = fs::read_dir("api")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "proto"));
+    files.sort();
+    let set = protox::compile(&files, ["api"])?;
+    fs::write(out.join("descriptors.bin"), set.encode_to_vec())?;
+    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(set.clone())?;
+    write_bridges(&set, &out)
+}
+
+/// One file `<package>.api.rs` a package.
+fn write_bridges(set: &FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
+    for file in set.file.iter().filter(|file| !file.service.is_empty()) {
+        let mut code = String::new();
+        for service in &file.service {
+            write_bridge(&mut code, file.package(), service)?;
+        }
+        fs::write(out.join(format!("{}.api.rs", file.package())), code)?;
+    }
+    Ok(())
+}
+
+fn write_bridge(code: &mut String, package: &str, service: &ServiceDescriptorProto) -> Result<(), Box<dyn Error>> {
+    let name = service.name();
+    let module = snake_case(name);
+    let full = format!("{package}.{name}");
+    writeln!(code, "/// Typed calls of `{full}` and the bridges to its generated client and server.\npub mod {module}_api {{")?;
+    writeln!(code, "use super::*; use crate::call::{{generated::*, *}};")?;
+    writeln!(code, "use super::{module}_server::{{{name}, {name}Server}}; use super::{module}_client::{name}Client;")?;
+    for (index, method) in service.method.iter().enumerate() {
+        let (constant, input, output) = (snake_case(method.name()).to_uppercase(), input(method), output(method));
+        let method = method.name();
+        writeln!(
+            code,
+            "/// `{full}/{method}`\npub static {constant}: Rpc<{input}, {output}> = Rpc::new(&Method {{ service: \"{full}\", \
+             name: \"{method}\", path: \"/{full}/{method}\", index: {index}, codec: &Codec::of::<{input}, {output}>() }});"
+        )?;
+    }
+    let all: Vec<_> = service.method.iter().map(|m| format!("{}.method()", snake_case(m.name()).to_uppercase())).collect();
+    writeln!(
+        code,
+        "/// The API as data.\npub static API: Api = Api {{ name: \"{full}\", methods: || vec![{}], serve, add, connect }};",
+        all.join(", ")
+    )?;
+    writeln!(code, "struct ToServer<T>(Arc<T>);\nimpl<T: {name}> Handler for ToServer<T> {{")?;
+    writeln!(code, "fn handle(&self, call: Call) -> CallFuture {{ let server = Arc::clone(&self.0); Box::pin(async move {{")?;
+    writeln!(code, "if call.method.service != \"{full}\" {{ return Err(unimplemented(&call)); }} match call.method.index {{")?;
+    for (index, method) in service.method.iter().enumerate() {
+        let function = snake_case(method.name());
+        writeln!(code, "{index} => answer(server.{function}(call.into_request()?).await),")?;
+    }
+    writeln!(code, "_ => Err(unimplemented(&call)) }} }}) }} }}")?;
+    writeln!(
+        code,
+        "/// Typed calls into an implementation of the generated server trait.\n\
+         pub fn handler<T: {name}>(server: Arc<T>) -> SharedHandler {{ Arc::new(ToServer(server)) }}"
+    )?;
+    writeln!(code, "struct FromWire(SharedHandler);\n#[async_trait::async_trait]\nimpl {name} for FromWire {{")?;
+    for method in &service.method {
+        let (function, constant) = (snake_case(method.name()), snake_case(method.name()).to_uppercase());
+        let (input, output) = (input(method), output(method));
+        writeln!(
+            code,
+            "async fn {function}(&self, request: tonic::Request<{input}>) -> Result<tonic::Response<{output}>, tonic::Status> \
+             {{ from_wire(&self.0, {constant}.method(), request).await }}"
+        )?;
+    }
+    writeln!(code, "}}\nfn serve(handler: SharedHandler) -> Wire {{ wire({name}Server::new(FromWire(handler))) }}")?;
+    writeln!(
+        code,
+        "fn add(routes: &mut tonic::service::RoutesBuilder, handler: SharedHandler) {{ \
+         routes.add_service({name}Server::new(FromWire(handler))); }}"
+    )?;
+    writeln!(code, "struct ToWire({name}Client<Wire>);\nimpl Handler for ToWire {{")?;
+    writeln!(code, "fn handle(&self, call: Call) -> CallFuture {{ let mut client = self.0.clone(); Box::pin(async move {{")?;
+    writeln!(code, "if call.method.service != \"{full}\" {{ return Err(unimplemented(&call)); }} match call.method.index {{")?;
+    for (index, method) in service.method.iter().enumerate() {
+        let function = snake_case(method.name());
+        writeln!(code, "{index} => answer(client.{function}(call.into_wire_request()?).await),")?;
+    }
+    writeln!(code, "_ => Err(unimplemented(&call)) }} }}) }} }}")?;
+    writeln!(code, "fn connect(wire: Wire) -> SharedHandler {{ Arc::new(ToWire({name}Client::new(wire))) }}\n}}")?;
+    Ok(())
+}
+
+/// The Rust name of a message of the same package; other packages' messages are not used in our APIs.
+fn input(method: &MethodDescriptorProto) -> &str {
+    method.input_type().rsplit('.').next().unwrap_or_default()
+}
+
+fn output(method: &MethodDescriptorProto) -> &str {
+    method.output_type().rsplit('.').next().unwrap_or_default()
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for (index, letter) in name.char_indices() {
+        if letter.is_uppercase() && index > 0 {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}

@@ -1,0 +1,23 @@
+//! Errors named as the real APIs name them.
+//!
+//! A stand-in answers `ConditionalCheckFailedException`, not just `FAILED_PRECONDITION`: the name is the `reason` of a
+//! `google.rpc.ErrorInfo` among the status's details, where any gRPC client finds it, and begins the message.
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// A status that carries the real API's name of an error.
+///
+/// `domain` is the API's domain, such as `dynamodb.amazonaws.com`.
+pub fn api_error(code: Code, domain: &str, reason: &str, message: impl AsRef<str>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, domain, std::iter::empty::<(String, String)>().collect::<Metadata>());
+    Status::with_error_details(code, format!("{reason}: {}", message.as_ref()), details)
+}
+
+/// The type `tonic-types` wants for an error's metadata.
+type Metadata = std::collections::HashMap<String, String>;
+
+/// The real API's name of an error, if the status carries one.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}

@@ -150,7 +150,9 @@ impl Div<u64> for Span {
 
 /// Why a text is not a length of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a length of time; write a number and a unit, such as 250us, 1.5ms, 90s, 5m, 1h30m or 2d")]
+#[error(
+    "`{text}` is not a length of time; write a number and a unit, such as 250us, 1.5ms, 90s, 5m, 1h30m or 2d"
+)]
 pub struct SpanError {
     text: String,
 }

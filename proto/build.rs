@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.sort();
     let set = protox::compile(&files, ["api"])?;
     fs::write(out.join("descriptors.bin"), set.encode_to_vec())?;
-    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(set.clone())?;
+    // Ordered maps, as everywhere: the order of an item's attributes must be the same in every run.
+    tonic_prost_build::configure().btree_map(".").emit_rerun_if_changed(false).compile_fds(set.clone())?;
     write_bridges(&set, &out)
 }
 

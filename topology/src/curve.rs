@@ -39,6 +39,11 @@ impl Curve {
         &self.points
     }
 
+    /// The same course of the day, `load` times as high.
+    pub(crate) fn scaled(&self, load: f64) -> Curve {
+        Curve { points: self.points.iter().map(|(time, factor)| (*time, factor * load)).collect() }
+    }
+
     /// The factor at a time since some midnight.
     pub fn at(&self, time: Span) -> f64 {
         let time = Span::from_nanos(time.as_nanos() % DAY.as_nanos());

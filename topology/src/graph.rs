@@ -8,6 +8,9 @@ use crate::policy::Edge;
 use crate::{KindSchema, Params, Setting, Span};
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
+use std::fmt;
+
+mod draw;
 
 /// A checked region: its services and the edges between them.
 #[derive(Clone, Debug, PartialEq)]
@@ -269,6 +272,27 @@ impl Distribution {
             }
             Distribution::Pareto { minimum, alpha } => {
                 Distribution::Pareto { minimum: minimum.mul_f64(factor), alpha }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Distribution {
+    /// As a file writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Distribution::Constant { value } => write!(f, "{value}"),
+            Distribution::Exponential { mean } => {
+                write!(f, "{{ distribution = \"exponential\", mean = \"{mean}\" }}")
+            }
+            Distribution::Uniform { low, high } => {
+                write!(f, "{{ distribution = \"uniform\", low = \"{low}\", high = \"{high}\" }}")
+            }
+            Distribution::LogNormal { median, sigma } => {
+                write!(f, "{{ distribution = \"log-normal\", median = \"{median}\", sigma = {sigma} }}")
+            }
+            Distribution::Pareto { minimum, alpha } => {
+                write!(f, "{{ distribution = \"pareto\", minimum = \"{minimum}\", alpha = {alpha} }}")
             }
         }
     }

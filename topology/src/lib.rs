@@ -4,16 +4,21 @@
 //! `max-atempts` would quietly be the default. So the file is checked as a whole before anything starts, unknown keys
 //! are errors, and all errors come at once, each with file, line, column, key, rule, cure and the nearest valid name.
 //!
-//! From text to graph: [`tree`](self) (positions kept) -> settings applied -> read and checked -> [`Topology`].
+//! From text to graph: `tree` (text to values that know their place) -> `apply` (settings) -> `read` and `check` (every
+//! rule) -> `graph`, the checked result. Kinds of services declare their own parameters with [`params!`].
 
+mod apply;
+mod check;
 mod curve;
 mod graph;
 mod params;
 mod policy;
 mod problem;
+mod read;
 mod schema;
 mod setting;
 pub mod time;
+mod tree;
 mod words;
 
 pub use curve::Curve;

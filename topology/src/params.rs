@@ -22,6 +22,10 @@ impl Params {
         self.values.get(key)
     }
 
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut ParamValue> {
+        self.values.get_mut(key)
+    }
+
     /// The value of a key as its Rust type; [`params!`](crate::params!) calls this.
     ///
     /// # Panics

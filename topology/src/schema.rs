@@ -5,6 +5,7 @@
 
 use crate::{Curve, Distribution, Span};
 use indexmap::IndexMap;
+use std::fmt;
 
 /// A kind of service.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,6 +97,28 @@ pub trait Parameter: Sized {
     const TYPE: ParamType;
     /// Takes a value that was checked against [`Self::TYPE`]; another value gives nothing.
     fn take(value: &ParamValue) -> Option<Self>;
+}
+
+impl fmt::Display for ParamValue {
+    /// As a file writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ParamValue::Span(span) => write!(f, "{span}"),
+            ParamValue::Integer(number) => write!(f, "{number}"),
+            ParamValue::Float(number) => write!(f, "{number}"),
+            ParamValue::Boolean(truth) => write!(f, "{truth}"),
+            ParamValue::Text(text) => f.write_str(text),
+            ParamValue::Texts(texts) => write!(f, "{texts:?}"),
+            ParamValue::Curve(curve) => write!(f, "{curve}"),
+            ParamValue::Distribution(distribution) => write!(f, "{distribution}"),
+            ParamValue::Nothing => f.write_str("none"),
+            ParamValue::Mix(mix) => {
+                let weights: Vec<String> =
+                    mix.iter().map(|(name, weight)| format!("{name} = {weight}")).collect();
+                write!(f, "{{ {} }}", weights.join(", "))
+            }
+        }
+    }
 }
 
 impl KindSchema {

@@ -12,9 +12,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::cache::Cache;
-use super::fault::DnsFaults;
+use super::fault::Effect;
 use super::{Answer, DnsError, DnsTransport, Question, RecordType, ResponseCode};
 use crate::clock::Clock;
+use crate::fault::FaultTable;
 
 /// What a question came to: an answer (perhaps that there is nothing), or why there is none.
 pub type Resolved = Result<Arc<Answer>, DnsError>;
@@ -26,8 +27,9 @@ pub struct Resolver(Arc<Inner>);
 struct Inner {
     clock: Clock,
     transport: Arc<dyn DnsTransport>,
-    faults: Arc<dyn DnsFaults>,
-    host: String,
+    faults: FaultTable,
+    instance: String,
+    service: String,
     state: Mutex<State>,
 }
 
@@ -39,16 +41,18 @@ struct State {
 }
 
 impl Resolver {
-    /// The resolver of a host.
+    /// The resolver of a host of an instance; the faults that are in this instance's resolvers apply.
     pub fn new(
         clock: Clock,
         limits: Limits,
         transport: Arc<dyn DnsTransport>,
-        faults: impl DnsFaults + 'static,
-        host: &str,
+        faults: FaultTable,
+        instance: &str,
+        service: &str,
     ) -> Self {
         let state = Mutex::new(State { limits, cache: Cache::default(), asking: BTreeMap::new() });
-        Resolver(Arc::new(Inner { clock, transport, faults: Arc::new(faults), host: host.to_owned(), state }))
+        let (instance, service) = (instance.to_owned(), service.to_owned());
+        Resolver(Arc::new(Inner { clock, transport, faults, instance, service, state }))
     }
 
     /// Puts other limits in force; what is kept already stays for as long as it was to.
@@ -68,9 +72,14 @@ impl Resolver {
     /// If no server answered, or it answered that it can't.
     pub async fn resolve(&self, name: &str, record_type: RecordType) -> Resolved {
         let question = Question::new(name, record_type);
+        if !self.0.faults.is_empty() {
+            if let Some(wrong) = self.0.wrong(&question).await {
+                return wrong;
+            }
+        }
         let wait = {
             let mut state = self.0.state();
-            if let Some(answer) = self.0.remembered(&state, &question) {
+            if let Some(answer) = state.cache.lookup(self.0.clock.now(), &question) {
                 return Ok(answer);
             }
             match state.asking.get(&question).and_then(WeakShared::upgrade) {
@@ -94,13 +103,24 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remembered(&self, state: &State, question: &Question) -> Option<Arc<Answer>> {
-        if self.faults.stale_at(&self.host, &question.name) {
-            if let Some(answer) = state.cache.lookup_stale(question) {
-                return Some(answer);
+    /// What a fault of this host's own resolver makes of a question, instead of the cache and the server.
+    async fn wrong(&self, question: &Question) -> Option<Resolved> {
+        let faults = self.faults.resolver_faults(&self.instance, &self.service, &question.name);
+        let effect = Effect::of(&faults, question, || None);
+        if !effect.late.is_zero() {
+            self.clock.sleep(effect.late).await;
+        }
+        if effect.stale {
+            if let Some(answer) = self.state().cache.lookup_stale(question) {
+                return Some(Ok(answer));
             }
         }
-        state.cache.lookup(self.clock.now(), question)
+        let instead = effect.instead?;
+        if instead == Err(DnsError::NoReply) {
+            let limits = self.state().limits.clone();
+            self.clock.sleep(limits.timeout * u64::from(limits.attempts)).await;
+        }
+        Some(instead.and_then(usable).map(Arc::new))
     }
 
     async fn ask(self: Arc<Self>, question: Question) -> Resolved {
@@ -118,11 +138,14 @@ impl Inner {
         let mut last = DnsError::NoReply;
         for _ in 0..limits.attempts {
             let asking = self.attempt(question);
-            match self.clock.timeout(limits.timeout, asking).await.unwrap_or(Err(DnsError::NoReply)) {
-                Ok(answer) => match answer.code {
-                    ResponseCode::NoError | ResponseCode::NxDomain => return Ok(answer),
-                    code => last = DnsError::Answered(code),
-                },
+            match self
+                .clock
+                .timeout(limits.timeout, asking)
+                .await
+                .unwrap_or(Err(DnsError::NoReply))
+                .and_then(usable)
+            {
+                Ok(answer) => return Ok(answer),
                 Err(error) => last = error,
             }
         }
@@ -142,9 +165,17 @@ impl Inner {
     }
 }
 
+/// An answer that says something about the name, also that there is nothing.
+fn usable(answer: Answer) -> Result<Answer, DnsError> {
+    match answer.code {
+        ResponseCode::NoError | ResponseCode::NxDomain => Ok(answer),
+        code => Err(DnsError::Answered(code)),
+    }
+}
+
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Resolver({})", self.0.host)
+        write!(f, "Resolver({})", self.0.instance)
     }
 }
 

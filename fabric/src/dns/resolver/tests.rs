@@ -3,9 +3,10 @@
 use super::super::{Record, RecordData, Soa};
 use super::*;
 use crate::engine::sim;
+use crate::rng::stream;
 use eastfall_topology::time::Span;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NAME: &str = "dynamodb.us-east-1.amazonaws.com";
 const CLOCK: Clock = Clock::virtual_time();
@@ -41,18 +42,14 @@ impl DnsTransport for Script {
     }
 }
 
-#[derive(Clone, Default)]
-struct Switch(Arc<AtomicBool>);
-impl DnsFaults for Switch {
-    fn stale_at(&self, host: &str, _: &str) -> bool {
-        host == "host" && self.0.load(Ordering::Relaxed)
-    }
+fn no_faults() -> FaultTable {
+    FaultTable::new(stream(1, "faults"))
 }
 
 fn resolver(steps: Vec<Step>) -> (Resolver, Arc<Script>) {
     let script = Arc::new(Script { steps, asked: AtomicUsize::new(0), over_tcp: AtomicUsize::new(0) });
     let transport: Arc<dyn DnsTransport> = script.clone();
-    (Resolver::new(CLOCK, Limits::default(), transport, (), "host"), script)
+    (Resolver::new(CLOCK, Limits::default(), transport, no_faults(), "web-1", "web"), script)
 }
 
 fn here() -> Answer {
@@ -152,22 +149,37 @@ fn a_truncated_answer_is_fetched_over_tcp() {
 
 #[test]
 fn a_stale_resolver_serves_what_has_expired() {
-    let script = Arc::new(Script {
-        steps: vec![Step::Say(here()), Step::Say(gone())],
-        asked: AtomicUsize::new(0),
-        over_tcp: AtomicUsize::new(0),
-    });
-    let stale = Switch::default();
-    let resolver = Resolver::new(CLOCK, Limits::default(), script, stale.clone(), "host");
+    let (resolver, _) = resolver(vec![Step::Say(here()), Step::Say(gone())]);
+    let faults = resolver.0.faults.clone();
     run(async move {
         resolver.resolve(NAME, RecordType::A).await.expect("an answer");
         CLOCK.sleep(Span::from_mins(1)).await;
-        stale.0.store(true, Ordering::Relaxed);
+        faults.add("stale", format!("dns stale {NAME} at web").parse().expect("a fault"));
         assert!(resolver.resolve(NAME, RecordType::A).await.expect("an answer").has(RecordType::A), "stale");
-        stale.0.store(false, Ordering::Relaxed);
+        faults.remove("stale");
         assert!(
             !resolver.resolve(NAME, RecordType::A).await.expect("an answer").has(RecordType::A),
             "mended"
+        );
+    });
+}
+
+#[test]
+fn a_fault_of_one_resolver_is_not_asked_and_not_kept() {
+    let (resolver, script) = resolver(vec![Step::Say(here())]);
+    let faults = resolver.0.faults.clone();
+    run(async move {
+        faults.add("gone", format!("dns nxdomain {NAME} at web-1").parse().expect("a fault"));
+        let wrong = resolver.resolve(NAME, RecordType::A).await.expect("an answer");
+        assert_eq!((wrong.code, script.asked.load(Ordering::Relaxed)), (ResponseCode::NxDomain, 0));
+        faults.remove("gone");
+        faults.add("silent", format!("dns timeout {NAME} at web-1").parse().expect("a fault"));
+        assert_eq!(resolver.resolve(NAME, RecordType::A).await, Err(DnsError::NoReply));
+        assert_eq!(CLOCK.now().since_start(), Span::from_secs(4), "as long as two unanswered attempts take");
+        faults.remove("silent");
+        assert!(
+            resolver.resolve(NAME, RecordType::A).await.expect("an answer").has(RecordType::A),
+            "at once"
         );
     });
 }

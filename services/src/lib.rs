@@ -1,1 +1,3 @@
-//! placeholder
+//! The stand-ins, one module a system.
+
+pub mod dynamodb;

@@ -1,0 +1,252 @@
+//! Everything one storage node holds: tables and unfinished transactions.
+//!
+//! A write is planned against the state as it is, made durable, and only then applied: what a reader sees and what a
+//! writer is told has survived any `kill -9`. The plan is a list of [`Change`]s, each of which knows its durable form.
+//! Nothing here waits or knows the time, so all of it can be tested without a world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use eastfall_proto::dynamodb::{PrepareRequest, Record, TableDescription};
+use prost::Message as _;
+use tonic::Status;
+
+use super::error;
+use super::key::{RowKey, TableSchema};
+use super::table::{Row, Table};
+use super::value::Item;
+use super::write::{Effect, Write};
+
+pub mod durable;
+mod replication;
+mod transaction;
+
+/// The state of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    region: String,
+    tables: BTreeMap<String, Table>,
+    transactions: transaction::Ledger,
+}
+
+/// One change of the state, as it is made durable and then applied.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// There is a new table.
+    Table(TableSchema),
+    /// A key of a table holds something else, or nothing.
+    Row {
+        /// The table.
+        table: String,
+        /// The key.
+        key: RowKey,
+        /// What it holds now.
+        row: Option<Row>,
+    },
+    /// The stream of a table is one record longer.
+    Record {
+        /// The table.
+        table: String,
+        /// The record, numbered.
+        record: Record,
+    },
+    /// The stream of a table has lost its oldest record, which had this number.
+    Trim {
+        /// The table.
+        table: String,
+        /// The number of the record.
+        sequence_number: u64,
+    },
+    /// This node's part in a transaction is prepared, or settled.
+    Intent {
+        /// The transaction.
+        transaction: String,
+        /// What was asked for; nothing once it is settled.
+        request: Option<PrepareRequest>,
+    },
+    /// A transaction that this node decides is committed, or forgotten.
+    Decision {
+        /// The transaction.
+        transaction: String,
+        /// Its participants and expiry; nothing once it is forgotten.
+        request: Option<PrepareRequest>,
+    },
+}
+
+/// What a write found and did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The item before.
+    pub before: Option<Item>,
+    /// What became of it.
+    pub effect: Effect,
+}
+
+impl Store {
+    /// An empty store of a region.
+    pub fn new(region: &str) -> Self {
+        Store { region: region.to_owned(), tables: BTreeMap::new(), transactions: transaction::Ledger::default() }
+    }
+
+    /// The region whose name its writes carry.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// All tables by name.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
+    }
+
+    /// The table of this name.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException` if there is none.
+    pub fn table(&self, name: &str) -> Result<&Table, Status> {
+        self.tables.get(name).ok_or_else(|| error::table_not_found(name))
+    }
+
+    /// Plans a new table.
+    ///
+    /// # Errors
+    /// `ResourceInUseException` if it exists, `ValidationException` if the description is not one of a table.
+    pub fn create_table(&self, description: TableDescription) -> Result<Vec<Change>, Status> {
+        let schema = TableSchema::try_from(description)?;
+        if self.tables.contains_key(schema.name()) {
+            return Err(error::table_in_use(schema.name()));
+        }
+        Ok(vec![Change::Table(schema)])
+    }
+
+    /// Plans one write at a moment (nanoseconds of incident time).
+    ///
+    /// # Errors
+    /// `TransactionConflictException` if a transaction holds the item; otherwise as [`Write::effect`].
+    pub fn write(&self, now: u64, write: &Write) -> Result<(Vec<Change>, Written), Status> {
+        if self.transactions.holds(&write.table, &write.key) {
+            return Err(error::conflict());
+        }
+        let mut plan = Plan::new(self, now);
+        let written = plan.write(write)?;
+        Ok((plan.changes, written))
+    }
+
+    /// Plans several writes, each for itself and no two of the same item. Those that were refused come back by their
+    /// position.
+    pub fn write_each(&self, now: u64, writes: &[Write]) -> (Vec<Change>, Vec<(usize, Status)>) {
+        let mut plan = Plan::new(self, now);
+        let mut refused = Vec::new();
+        for (position, write) in writes.iter().enumerate() {
+            let held = self.transactions.holds(&write.table, &write.key);
+            let outcome = if held { Err(error::conflict()) } else { plan.write(write) };
+            if let Err(status) = outcome {
+                refused.push((position, status));
+            }
+        }
+        (plan.changes, refused)
+    }
+
+    /// Plans forgetting what streams hold from before a moment, at most so many records at a time.
+    pub fn trim(&self, before: u64, at_most: usize) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (name, table) in &self.tables {
+            let mut removals = BTreeSet::new();
+            for record in table.stream().written_before(before).take(at_most) {
+                let sequence_number = record.sequence_number;
+                changes.push(Change::Trim { table: name.clone(), sequence_number });
+                // The memory of a removal goes with its record, unless the item was written again since.
+                if let Ok(key) = table.schema().row_key(&record.key)
+                    && table.row(&key).is_some_and(|row| row.item.is_empty() && row.written_at == record.written_at)
+                    && removals.insert(key.clone())
+                {
+                    changes.push(Change::Row { table: name.clone(), key, row: None });
+                }
+            }
+        }
+        changes
+    }
+
+    /// Applies what has been made durable.
+    pub fn apply(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Table(schema) => {
+                    self.tables.insert(schema.name().to_owned(), Table::new(schema));
+                }
+                Change::Row { table, key, row } => {
+                    if let Some(table) = self.tables.get_mut(&table) {
+                        match row {
+                            Some(row) => table.rows.insert(key, row),
+                            None => table.rows.remove(&key),
+                        };
+                    }
+                }
+                Change::Record { table, record } => {
+                    if let Some(table) = self.tables.get_mut(&table) {
+                        table.stream.push(record);
+                    }
+                }
+                Change::Trim { table, .. } => {
+                    if let Some(table) = self.tables.get_mut(&table) {
+                        table.stream.pop();
+                    }
+                }
+                Change::Intent { transaction, request } => self.set_intent(transaction, request),
+                Change::Decision { transaction, request } => self.transactions.set_decision(transaction, request),
+            }
+        }
+    }
+}
+
+/// Changes that are being put together.
+struct Plan<'a> {
+    store: &'a Store,
+    now: u64,
+    changes: Vec<Change>,
+    /// Records planned so far by table: their numbers follow those of the stream.
+    records: BTreeMap<String, u64>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(store: &'a Store, now: u64) -> Self {
+        Plan { store, now, changes: Vec::new(), records: BTreeMap::new() }
+    }
+
+    fn write(&mut self, write: &Write) -> Result<Written, Status> {
+        let table = self.store.table(&write.table)?;
+        let before = table.item(&write.key);
+        let effect = write.effect(table.schema(), before)?;
+        let item = match &effect {
+            Effect::Nothing => None,
+            Effect::Put(item) => Some(item.clone()),
+            Effect::Remove => Some(Item::new()),
+        };
+        if let Some(item) = item {
+            // Later than what is there, also when both come in the same nanosecond or another region's clock is ahead.
+            let after = table.row(&write.key).map_or(0, |row| row.written_at + 1);
+            let row = Row { item, written_at: self.now.max(after), region: self.store.region.clone() };
+            self.row(table, write.key.clone(), write.key_attributes().clone(), row);
+        }
+        Ok(Written { before: before.cloned(), effect })
+    }
+
+    fn row(&mut self, table: &Table, key: RowKey, key_attributes: Item, row: Row) {
+        let name = table.schema().name().to_owned();
+        if table.schema().stream() {
+            let planned = self.records.entry(name.clone()).or_insert(0);
+            let record = Record {
+                sequence_number: table.stream().next() + *planned,
+                key: key_attributes,
+                new_image: row.item.clone(),
+                written_at: row.written_at,
+                region: row.region.clone(),
+            };
+            *planned += 1;
+            self.changes.push(Change::Record { table: name.clone(), record });
+        }
+        let row = (table.schema().stream() || !row.item.is_empty()).then_some(row);
+        self.changes.push(Change::Row { table: name, key, row });
+    }
+}
+
+#[cfg(test)]
+mod tests;

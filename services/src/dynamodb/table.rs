@@ -1,0 +1,322 @@
+//! One table on one storage node: items in the order of their keys, and how they are read.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use eastfall_proto::dynamodb::sort_condition::Test;
+use eastfall_proto::dynamodb::{Item as ItemMessage, QueryRequest, QueryResponse, SortCondition};
+use tonic::Status;
+
+use super::error::validation;
+use super::key::{RowKey, TableSchema};
+use super::stream::Stream;
+use super::value::{self, Item};
+
+/// A page of a query ends at so many bytes (published: 1 MB).
+const PAGE: usize = 1 << 20;
+
+/// What a key holds, and which write put it there. Also its durable form.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Row {
+    /// The item; empty where it was removed and the table, being replicated, remembers that.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub item: Item,
+    /// When it was written, in nanoseconds of incident time. Strictly ascending for a key.
+    #[prost(uint64, tag = "2")]
+    pub written_at: u64,
+    /// The region it was first written in.
+    #[prost(string, tag = "3")]
+    pub region: String,
+}
+
+/// One table: its schema, its rows, its stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    schema: TableSchema,
+    pub(super) rows: BTreeMap<RowKey, Row>,
+    pub(super) stream: Stream,
+}
+
+impl Row {
+    /// The later of two writes wins; of two at the same moment, that of the greater region name, so that all regions
+    /// agree.
+    pub fn supersedes(&self, other: &Row) -> bool {
+        (self.written_at, &self.region) > (other.written_at, &other.region)
+    }
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(schema: TableSchema) -> Self {
+        Table { schema, rows: BTreeMap::new(), stream: Stream::default() }
+    }
+
+    /// How it names its items.
+    pub fn schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    /// Its changes.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What a key holds, the memory of a removal included.
+    pub fn row(&self, key: &RowKey) -> Option<&Row> {
+        self.rows.get(key)
+    }
+
+    /// The item with this key.
+    pub fn item(&self, key: &RowKey) -> Option<&Item> {
+        self.rows.get(key).map(|row| &row.item).filter(|item| !item.is_empty())
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.rows.values().filter(|row| !row.item.is_empty()).count()
+    }
+
+    /// True if there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The items of one partition key, in the order of their sort keys: one page, and where the next one begins.
+    ///
+    /// # Errors
+    /// `ValidationException` if a key does not fit the schema.
+    pub fn query(&self, query: &QueryRequest) -> Result<QueryResponse, Status> {
+        let partition = query.partition.as_ref().ok_or_else(|| validation("a query needs a partition key"))?;
+        let partition = self.schema.partition_key(partition)?;
+        let (mut low, mut high) = match &query.sort {
+            Some(sort) => self.sort_bounds(sort)?,
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        if !query.exclusive_start_key.is_empty() {
+            let start = self.schema.exact_key(&query.exclusive_start_key)?;
+            if start.partition != partition {
+                return Err(validation("the exclusive start key has another partition key"));
+            }
+            let bound = if query.descending { &mut high } else { &mut low };
+            *bound = Bound::Excluded(start.sort);
+        }
+        let rows = self.within(&partition, low, high);
+        let limit = if query.limit == 0 { usize::MAX } else { query.limit as usize };
+        let page = if query.descending { page(rows.rev(), limit) } else { page(rows, limit) };
+        Ok(QueryResponse {
+            last_evaluated_key: match (page.more, page.items.last()) {
+                (true, Some(last)) => self.schema.key_of(last),
+                _ => Item::new(),
+            },
+            items: page.items.into_iter().map(|attributes| ItemMessage { attributes }).collect(),
+        })
+    }
+
+    fn within(
+        &self,
+        partition: &[u8],
+        low: Bound<Vec<u8>>,
+        high: Bound<Vec<u8>>,
+    ) -> impl DoubleEndedIterator<Item = &Row> {
+        let at = |sort: Vec<u8>| RowKey { partition: partition.to_vec(), sort };
+        // The first key after all of this partition key's.
+        let beyond = RowKey { partition: [partition, &[0]].concat(), sort: Vec::new() };
+        let low = match low {
+            Bound::Unbounded => Bound::Included(at(Vec::new())),
+            bound => bound.map(at),
+        };
+        let high = match high {
+            Bound::Unbounded => Bound::Excluded(beyond),
+            bound => bound.map(at),
+        };
+        let range = is_range(&low, &high).then(|| self.rows.range((low, high)));
+        range.into_iter().flatten().map(|(_, row)| row).filter(|row| !row.item.is_empty())
+    }
+
+    fn sort_bounds(&self, sort: &SortCondition) -> Result<(Bound<Vec<u8>>, Bound<Vec<u8>>), Status> {
+        let encode = |value| self.schema.sort_key(value);
+        Ok(match sort.test.as_ref().ok_or_else(|| validation("the sort condition says nothing"))? {
+            Test::Equal(value) => {
+                let key = encode(value)?;
+                (Bound::Included(key.clone()), Bound::Included(key))
+            }
+            Test::Less(value) => (Bound::Unbounded, Bound::Excluded(encode(value)?)),
+            Test::LessOrEqual(value) => (Bound::Unbounded, Bound::Included(encode(value)?)),
+            Test::Greater(value) => (Bound::Excluded(encode(value)?), Bound::Unbounded),
+            Test::GreaterOrEqual(value) => (Bound::Included(encode(value)?), Bound::Unbounded),
+            Test::Between(between) => match (&between.low, &between.high) {
+                (Some(low), Some(high)) => (Bound::Included(encode(low)?), Bound::Included(encode(high)?)),
+                _ => return Err(validation("`between` needs both ends")),
+            },
+            Test::BeginsWith(value) => {
+                use eastfall_proto::dynamodb::attribute_value::Value;
+                if let Some(Value::N(_)) = value.value {
+                    return Err(validation("numbers don't begin with one another"));
+                }
+                let prefix = encode(value)?;
+                let after = after_prefix(&prefix).map_or(Bound::Unbounded, Bound::Excluded);
+                (Bound::Included(prefix), after)
+            }
+        })
+    }
+}
+
+/// The first bytes after all that begin with a prefix; none if there is no end.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut after = prefix[..=last].to_vec();
+    after[last] += 1;
+    Some(after)
+}
+
+/// False where `BTreeMap::range` would panic: the low end lies beyond the high one.
+fn is_range(low: &Bound<RowKey>, high: &Bound<RowKey>) -> bool {
+    match (low, high) {
+        (Bound::Included(low), Bound::Included(high)) => low <= high,
+        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => low < high,
+        _ => true,
+    }
+}
+
+struct Page {
+    items: Vec<Item>,
+    more: bool,
+}
+
+fn page<'a>(mut rows: impl Iterator<Item = &'a Row>, limit: usize) -> Page {
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    while items.len() < limit && bytes < PAGE {
+        let Some(row) = rows.next() else { return Page { items, more: false } };
+        bytes += value::size(&row.item);
+        items.push(row.item.clone());
+    }
+    Page { more: rows.next().is_some(), items }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamodb::value::{bytes, item, number, string};
+    use eastfall_proto::dynamodb::Between;
+    use proptest::prelude::*;
+
+    fn orders(numbers: impl IntoIterator<Item = i64>) -> Table {
+        let mut table = Table::new("orders(customer, number:N)".parse().expect("a valid table"));
+        for order in numbers {
+            for customer in ["a", "b", "b\0"] {
+                let item = item([("customer", string(customer)), ("number", number(order))]);
+                let key = table.schema.row_key(&item).expect("a valid key");
+                table.rows.insert(key, Row { item, ..Row::default() });
+            }
+        }
+        table
+    }
+
+    fn of_b(sort: Option<Test>) -> QueryRequest {
+        let sort = sort.map(|test| SortCondition { test: Some(test) });
+        QueryRequest { partition: Some(string("b")), sort, ..QueryRequest::default() }
+    }
+
+    fn found(table: &Table, query: &QueryRequest) -> Vec<i64> {
+        let response = table.query(query).expect("a valid query");
+        response.items.iter().map(|item| value::parsed(&item.attributes, "number").expect("number")).collect()
+    }
+
+    #[test]
+    fn a_query_sees_its_own_partition_key_in_order() {
+        let table = orders([3, -2, 10]);
+        assert_eq!(found(&table, &of_b(None)), [-2, 3, 10]);
+        assert_eq!(found(&table, &QueryRequest { descending: true, ..of_b(None) }), [10, 3, -2]);
+    }
+
+    #[test]
+    fn sort_conditions_have_the_ends_they_name() {
+        let table = orders(0..=5);
+        let at = |at: i64| number(at);
+        let between = |low, high| Test::Between(Between { low: Some(at(low)), high: Some(at(high)) });
+        for (test, expected) in [
+            (Test::Equal(at(3)), vec![3]),
+            (Test::Less(at(2)), vec![0, 1]),
+            (Test::LessOrEqual(at(2)), vec![0, 1, 2]),
+            (Test::Greater(at(4)), vec![5]),
+            (Test::GreaterOrEqual(at(4)), vec![4, 5]),
+            (between(1, 3), vec![1, 2, 3]),
+            (between(3, 1), vec![]),
+        ] {
+            assert_eq!(found(&table, &of_b(Some(test.clone()))), expected, "{test:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_the_highest_bytes_has_no_end() {
+        let mut table = Table::new("blobs(owner, digest:B)".parse().expect("a valid table"));
+        for digest in [vec![0xfe, 0xff], vec![0xff], vec![0xff, 0xff, 1]] {
+            let item = item([("owner", string("o")), ("digest", bytes(digest))]);
+            table.rows.insert(table.schema.row_key(&item).expect("valid"), Row { item, ..Row::default() });
+        }
+        let count = |prefix: Vec<u8>| {
+            let sort = Some(SortCondition { test: Some(Test::BeginsWith(bytes(prefix))) });
+            let query = QueryRequest { partition: Some(string("o")), sort, ..QueryRequest::default() };
+            table.query(&query).expect("a valid query").items.len()
+        };
+        assert_eq!((count(vec![0xfe]), count(vec![0xff]), count(vec![0xff, 0xff])), (1, 2, 1));
+    }
+
+    #[test]
+    fn a_page_ends_at_a_mebibyte() {
+        let mut table = orders([]);
+        for order in 0..4 {
+            let item = item([("customer", string("b")), ("number", number(order)), ("text", string(&"x".repeat(400_000)))]);
+            table.rows.insert(table.schema.row_key(&item).expect("valid"), Row { item, ..Row::default() });
+        }
+        let response = table.query(&of_b(None)).expect("a valid query");
+        assert_eq!(response.items.len(), 3);
+        assert!(!response.last_evaluated_key.is_empty(), "there is more");
+    }
+
+    #[test]
+    fn a_key_of_the_wrong_kind_is_refused() {
+        let wrong: [(QueryRequest, &str); 3] = [
+            (QueryRequest { partition: Some(number(1)), ..QueryRequest::default() }, "another type than S"),
+            (of_b(Some(Test::BeginsWith(number(1)))), "don't begin with"),
+            (
+                QueryRequest {
+                    exclusive_start_key: item([("customer", string("a")), ("number", number(1))]),
+                    ..of_b(None)
+                },
+                "another partition key",
+            ),
+        ];
+        for (query, why) in wrong {
+            let error = orders([1]).query(&query).expect_err(why);
+            assert!(error.message().contains(why), "{}", error.message());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pages_together_are_the_whole(
+            numbers in proptest::collection::btree_set(-50_i64..50, 0..40),
+            limit in 1_u32..10,
+            descending: bool,
+        ) {
+            let table = orders(numbers.iter().copied());
+            let mut query = QueryRequest { limit, descending, ..of_b(None) };
+            let mut seen: Vec<i64> = Vec::new();
+            loop {
+                let response = table.query(&query).expect("a valid query");
+                let numbers = response.items.iter().map(|item| value::parsed::<i64>(&item.attributes, "number"));
+                seen.extend(numbers.map(|number| number.expect("a number")));
+                if response.last_evaluated_key.is_empty() {
+                    break;
+                }
+                query.exclusive_start_key = response.last_evaluated_key;
+            }
+            let mut expected: Vec<i64> = numbers.into_iter().collect();
+            if descending {
+                expected.reverse();
+            }
+            prop_assert_eq!(seen, expected);
+        }
+    }
+}

@@ -40,7 +40,7 @@ fn expand(root: &Table, setting: &Setting, kinds: &[KindSchema]) -> Result<Vec<V
     let mut paths = vec![Vec::new()];
     for name in &pattern {
         let mut longer = Vec::new();
-        let mut missed: Vec<&str> = Vec::new();
+        let mut missed: Vec<String> = Vec::new();
         for path in &paths {
             let names = names_at(root, path);
             if *name == "*" {
@@ -48,13 +48,13 @@ fn expand(root: &Table, setting: &Setting, kinds: &[KindSchema]) -> Result<Vec<V
             } else if !must_exist(root, path) || names.iter().any(|found| found == name) {
                 longer.push(extended(path, name));
             } else {
-                missed.extend(names_at_borrowed(root, path));
+                missed.extend(names);
             }
         }
         if longer.is_empty() {
             return Err(match *name {
                 "*" => no_match(),
-                name => Fault::unknown("name", name, missed),
+                name => Fault::unknown("name", name, missed.iter().map(String::as_str)),
             });
         }
         paths = longer;
@@ -76,14 +76,11 @@ fn extended(path: &[String], name: &str) -> Vec<String> {
 /// The names below a path; elements of a list are named by their index.
 fn names_at(root: &Table, path: &[String]) -> Vec<String> {
     match find(root, path).map(|node| &node.value) {
+        _ if path.is_empty() => root.keys().cloned().collect(),
+        Some(Value::Table(table)) => table.keys().cloned().collect(),
         Some(Value::List(list)) => (0..list.len()).map(|index| index.to_string()).collect(),
-        _ => names_at_borrowed(root, path).map(str::to_owned).collect(),
+        _ => Vec::new(),
     }
-}
-
-fn names_at_borrowed<'t>(root: &'t Table, path: &[String]) -> impl Iterator<Item = &'t str> {
-    let table = if path.is_empty() { Some(root) } else { find(root, path).and_then(Node::table) };
-    table.into_iter().flat_map(|table| table.keys().map(String::as_str))
 }
 
 /// Where names are the user's own, a setting can't make a new one; nor can it make a list longer.

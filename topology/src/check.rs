@@ -3,9 +3,9 @@
 //! [`Topology::load`] is the only way in. Sections are read in the order in which one needs another's names, and
 //! nothing is built unless nothing is wrong.
 
-use crate::read::value::Fault;
+use crate::read::value::{Fault, is_off};
 use crate::read::{Fields, Reading};
-use crate::tree::{self, Origin, Table};
+use crate::tree::{self, Node, Origin, Table};
 use crate::{KindSchema, Problem, Problems, Record, Region, Setting, Source, Span, Topology};
 use indexmap::IndexMap;
 use std::ops::RangeInclusive;
@@ -125,8 +125,10 @@ fn read(
     let outline = services::outline(root, kinds);
     let region = region::region(&mut top, &outline);
     let record = region::record(&mut top);
-    let context =
-        services::Context { kinds, presets, defaults, outline, has_dns: region.dns_service.is_some() };
+    // A DNS service that is misspelt is one mistake, not one more at every endpoint.
+    let dns_service = root.get("region").and_then(Node::table).and_then(|region| region.get("dns-service"));
+    let has_dns = dns_service.is_some_and(|node| !is_off(node));
+    let context = services::Context { kinds, presets, defaults, outline, has_dns };
     let services = services::services(&mut top, &context);
     cycles::check(reading, root, &services);
     if services.is_empty() {

@@ -45,3 +45,6 @@ pub struct Source<'a> {
     /// Its text.
     pub text: &'a str,
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ impl Params {
 ///         /// When a plan's age is checked.
 ///         staleness_check: StalenessCheck = "once";
 ///         /// How many load balancers the plan spans.
-///         load_balancers: u64 = 40, range 1..=100000, scaled;
+///         load_balancers: u64 = 40, range 1..=100000, scaled by load;
 ///         /// Share of requests by operation.
 ///         mix: indexmap::IndexMap<String, f64> = { "get-item" = 0.7, "put-item" = 0.3 };
 ///     }
@@ -69,14 +69,14 @@ impl Params {
 /// ```
 ///
 /// A default is written as TOML (`"none"` for an absent `Option`; a parameter without a default is required), a range
-/// includes both ends, and `scaled` lets `--load` multiply the value. After the kind's name, `with operations` says
-/// that the file writes them, `offers ["get-item", "put-item"]` which ones generic services may call.
+/// includes both ends, and `scaled by load` lets `--load` multiply the value. After the kind's name, `with operations`
+/// says that the file writes them, `offers ["get-item", "put-item"]` which ones generic services may call.
 #[macro_export]
 macro_rules! params {
     ($(#[doc = $doc:literal])+ $vis:vis struct $name:ident for $kind:literal
         $(with $has_operations:ident)? $(offers [$($operation:literal),* $(,)?])? {
         $($(#[doc = $field_doc:literal])+ $field:ident: $type:ty
-            $(= $default:tt)? $(, range $low:literal ..= $high:literal)? $(, $scaled:ident)?;)*
+            $(= $default:tt)? $(, range $low:literal ..= $high:literal)? $(, scaled by $scaled:ident)?;)*
     }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug, PartialEq)]
@@ -88,10 +88,10 @@ macro_rules! params {
             /// The kind and its parameters, as the topology checks them.
             $vis const SCHEMA: $crate::KindSchema = $crate::KindSchema {
                 name: $kind,
-                doc: concat!($($doc),+),
+                doc: concat!($($doc),+).trim_ascii(),
                 params: &[$($crate::ParamSchema {
                     key: $crate::kebab!($field),
-                    doc: concat!($($field_doc),+),
+                    doc: concat!($($field_doc),+).trim_ascii(),
                     kind: <$type as $crate::Parameter>::TYPE,
                     default: $crate::params!(@optional $(stringify!($default))?),
                     range: $crate::params!(@optional $((stringify!($low), stringify!($high)))?),
@@ -112,7 +112,7 @@ macro_rules! params {
     (@optional) => { None };
     (@optional $value:expr) => { Some($value) };
     (@flag) => { false };
-    (@flag scaled) => { true };
+    (@flag load) => { true };
     (@flag operations) => { true };
 }
 

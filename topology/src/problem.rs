@@ -33,7 +33,8 @@ impl fmt::Display for Problem {
         if let Some(nearest) = &self.nearest {
             write!(f, "; did you mean `{nearest}`?")?;
         }
-        if self.cure.is_empty() { Ok(()) } else { write!(f, "; {}", self.cure) }
+        let joint = if self.nearest.is_some() { " " } else { "; " };
+        if self.cure.is_empty() { Ok(()) } else { write!(f, "{joint}{}", self.cure) }
     }
 }
 
@@ -76,10 +77,10 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_found_and_a_far_one_is_not_offered() {
-        let names = ["dynamodb", "dwfm", "lambda"];
-        assert_eq!(nearest("dynamobd", names), Some("dynamodb".to_owned()));
-        assert_eq!(nearest("dynamo", names), Some("dynamodb".to_owned()));
-        assert_eq!(nearest("kinesis", names), None);
+        let names = ["warehouse", "users", "search"];
+        assert_eq!(nearest("warehosue", names), Some("warehouse".to_owned()));
+        assert_eq!(nearest("warehou", names), Some("warehouse".to_owned()));
+        assert_eq!(nearest("billing", names), None);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! reading goes on. The stand-ins never reach anybody, because a topology with a problem is not built. What was read is
 //! also what is known: any other key of the table is an unknown key, so no list of keys can be out of date.
 
-use crate::Problem;
 use crate::tree::{Node, Origin, Table, Value};
+use crate::{Problem, Word};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -151,6 +151,20 @@ impl<'r, 't> Fields<'r, 't> {
             self.fault(key, Fault::new(format!("`{key}` is missing"), format!("add {key} = ...")));
         }
         there
+    }
+
+    /// The word that says which keys the table has; absent, it is the default. Without it, the table's other keys can't
+    /// be judged, so the caller leaves the table unfinished.
+    pub(crate) fn tag<W: Word + Readable>(&mut self, key: &str, default: Option<W>) -> Option<W> {
+        let word = match (self.node(key), default) {
+            (Some(_), _) => self.read(key, W::read)?,
+            (None, Some(default)) => default,
+            (None, None) => {
+                self.must_have(key);
+                return None;
+            }
+        };
+        Some(self.noted(key, word))
     }
 
     /// A value that may be off (absent, `"none"` or `"unlimited"`), in a range.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A value for a dotted path: `service.dwfm.calls.dynamodb.retry.backoff=exponential`.
+/// A value for a dotted path: `service.web.calls.store.retry.backoff=exponential`.
 ///
 /// A `*` in the path stands for every name at its level that can take the value. The value is read as TOML if it is
 /// TOML, and as text otherwise, so words and durations need no quotes.

@@ -30,7 +30,7 @@ words! {
 pub(super) fn capacity(fields: &mut Fields<'_, '_>) -> Option<Capacity> {
     let workers = fields.optional("workers", COUNT);
     let service_time = distribution(fields, "service-time");
-    let queue = queue(fields.table("queue"));
+    let queue = queue(fields.table("queue")).unwrap_or_default();
     let slowdown = fields.within("slowdown", 0.0, 0.0..=1e6);
     // `workers = "none"` switches the whole part off; what else is given then waits for it to come back.
     let switched_off = workers.is_none() && fields.node("workers").is_some();
@@ -73,11 +73,8 @@ pub(super) fn read_distribution(reading: &Reading, path: &str, node: &Node) -> O
             .ok();
     }
     let mut fields = Fields::of_node(reading, path, node);
-    fields.must_have("distribution");
-    let Some(shape) = fields.read("distribution", Shape::read) else { return None };
-    fields.reading().note(fields.path_of("distribution"), &shape);
     let one = Span::from_nanos(1);
-    let distribution = match shape {
+    let distribution = match fields.tag("distribution", None)? {
         Shape::Constant => Distribution::Constant { value: fields.required("value", one, ANY_SPAN) },
         Shape::Exponential => Distribution::Exponential { mean: fields.required("mean", one, SOME_SPAN) },
         Shape::Uniform => {
@@ -101,8 +98,8 @@ pub(super) fn read_distribution(reading: &Reading, path: &str, node: &Node) -> O
     Some(distribution)
 }
 
-fn queue(mut fields: Fields<'_, '_>) -> Queue {
-    let discipline = match fields.value("discipline", QueueWord::Fifo) {
+fn queue(mut fields: Fields<'_, '_>) -> Option<Queue> {
+    let discipline = match fields.tag("discipline", Some(QueueWord::Fifo))? {
         QueueWord::Fifo => Discipline::Fifo,
         QueueWord::Lifo => Discipline::Lifo,
         QueueWord::DropExpired => Discipline::DropExpired,
@@ -113,5 +110,5 @@ fn queue(mut fields: Fields<'_, '_>) -> Queue {
     };
     let limit = fields.optional("limit", COUNT);
     fields.finish();
-    Queue { discipline, limit }
+    Some(Queue { discipline, limit })
 }

@@ -133,7 +133,7 @@ pub(super) fn policy(fields: &mut Fields<'_, '_>) -> Policy {
         propagate_deadline: fields.value("propagate-deadline", false),
         retry: fields.section("retry").map(retry),
         budget: fields.section("budget").and_then(budget),
-        breaker: fields.section("breaker").map(breaker),
+        breaker: fields.section("breaker").and_then(breaker),
         concurrency: fields.section("concurrency").and_then(concurrency),
         rate: fields.section("rate").map(rate),
         throttle: fields.section("throttle").map(throttle),
@@ -147,9 +147,9 @@ pub(super) fn policy(fields: &mut Fields<'_, '_>) -> Policy {
     policy
 }
 
-fn breaker(mut fields: Fields<'_, '_>) -> Breaker {
+fn breaker(mut fields: Fields<'_, '_>) -> Option<Breaker> {
     let rate = 1e-6..=1.0;
-    let trip = match fields.value("trip", TripWord::ConsecutiveFailures) {
+    let trip = match fields.tag("trip", Some(TripWord::ConsecutiveFailures))? {
         TripWord::ConsecutiveFailures => {
             Trip::ConsecutiveFailures { failures: fields.within("failures", 5, COUNT) }
         }
@@ -176,14 +176,11 @@ fn breaker(mut fields: Fields<'_, '_>) -> Breaker {
     let open_for = fields.within("open-for", Span::from_secs(30), SOME_SPAN);
     let half_open_calls = fields.within("half-open-calls", 1, COUNT);
     fields.finish();
-    Breaker { trip, slow_call, open_for, half_open_calls }
+    Some(Breaker { trip, slow_call, open_for, half_open_calls })
 }
 
 fn concurrency(mut fields: Fields<'_, '_>) -> Option<Concurrency> {
-    fields.must_have("kind");
-    let kind = fields.read("kind", ConcurrencyKind::read)?;
-    fields.reading().note(fields.path_of("kind"), &kind);
-    let concurrency = match kind {
+    let concurrency = match fields.tag("kind", None)? {
         ConcurrencyKind::Fixed => Concurrency::Fixed {
             limit: fields.required("limit", 1, COUNT),
             queue: fields.value("queue", false),

@@ -57,12 +57,9 @@ fn retry_on(fields: &mut Fields<'_, '_>) -> Vec<RetryOn> {
 }
 
 pub(super) fn budget(mut fields: Fields<'_, '_>) -> Option<Budget> {
-    fields.must_have("kind");
-    let kind = fields.read("kind", BudgetKind::read)?;
-    fields.reading().note(fields.path_of("kind"), &kind);
     // What comes back may be nothing; what is spent may be nothing too, and then the budget bounds nothing.
     let amount = 0.0..=*POSITIVE.end();
-    let budget = match kind {
+    let budget = match fields.tag("kind", None)? {
         BudgetKind::TokenBucket => Budget::TokenBucket {
             capacity: fields.within("capacity", 500.0, POSITIVE),
             retry_cost: fields.within("retry-cost", 5.0, POSITIVE),

@@ -1,9 +1,9 @@
 //! `--load`: arrivals, populations and capacities times one factor, so that the work shrinks and the dynamics stay.
 //!
-//! What a factor K does: parameters marked `scaled` and rates are multiplied. Workers are whole, so they are rounded (at
-//! least 1) and service times take up the rest: workers / service time is exactly K times what it was. A queue's
-//! limit, a concurrency limit and a budget bound amounts of work, so they are multiplied too; otherwise the same file
-//! would reject more, or retry longer, at another K. Slow-down is per waiting request, so it is divided.
+//! What a factor K does: parameters marked `scaled by load` and rates are multiplied. Workers are whole, so they are
+//! rounded (at least 1) and service times take up the rest: workers / service time is exactly K times what it was. A
+//! queue's limit, a concurrency limit and a budget bound amounts of work, so they are multiplied too; otherwise the same
+//! file would reject more, or retry longer, at another K. Slow-down is per waiting request, so it is divided.
 //! What stays: times, delays, shares, and the counts by which a breaker judges.
 
 use crate::{

@@ -1,14 +1,41 @@
 //! Recording: what happened on every edge, every event, every series.
 //!
-//! One place for all of it. A service says what happened as it happens; at every sampling tick the recorder hands over
-//! what has come together since the last one.
+//! A lab is only as good as its books. Three mistakes would make them lie, and are kept out here:
+//! latency counts from when a request was *meant* to start (else a stalled callee hides its own stall: coordinated
+//! omission), what failed is recorded with its latency too, and attempts are told apart from requests (else a retry
+//! storm looks like load).
+//!
+//! The way of a number: a service says what happened to its [`Recorder`] as it happens; at every sampling tick the
+//! recorder hands over what came together as [`Report`]s (as values in virtual time, as lines of JSON over a pipe live);
+//! one [`Results`] a run adds the reports up, in whatever order instances deliver them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod balance;
+mod edge;
+mod latency;
+mod layout;
+mod recorder;
+mod report;
+mod results;
+mod series;
+mod server;
+mod totals;
+mod window;
 
 use tonic::Code;
 
 use crate::call::Outcome;
-use eastfall_topology::time::Moment;
+
+pub use balance::Imbalance;
+pub use edge::EdgeRecorder;
+pub use latency::{Histograms, Latencies, LatencyError, Measure};
+pub use layout::{Layout, Role};
+pub use recorder::{Origin, Recorder};
+pub use report::{Aggregate, EdgeReport, Endings, Event, Reading, Report, Sample, Tally};
+pub use results::{Interval, Results, Tick};
+pub use series::Series;
+pub use server::ServerRecorder;
+pub use totals::{EdgeTotals, ServerTotals, SystemTotals};
+pub use window::Window;
 
 /// How a call ended, in the words of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,48 +69,5 @@ impl Ending {
                 _ => Ending::Failed,
             },
         }
-    }
-}
-
-/// Records one edge (caller to callee) as seen by one caller instance. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct EdgeRecorder(Arc<Mutex<EdgeTally>>);
-
-/// Counts since the last sampling tick.
-#[derive(Clone, Debug, Default)]
-pub struct EdgeTally {
-    /// Requests that ended, by how.
-    pub requests: [u64; 4],
-    /// Attempts that ended, by how.
-    pub attempts: [u64; 4],
-    /// Attempts other than the first.
-    pub retries: u64,
-    /// Requests or attempts that a client-side policy refused without sending anything.
-    pub short_circuited: u64,
-}
-
-impl EdgeRecorder {
-    fn tally(&self) -> MutexGuard<'_, EdgeTally> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A request has ended. `intended` is when an open-loop client meant to send it, `started` when it did.
-    pub fn request(&self, ending: Ending, intended: Moment, started: Moment, ended: Moment) {
-        let _ = (intended, started, ended);
-        self.tally().requests[ending as usize] += 1;
-    }
-
-    /// An attempt has ended; `number` is 0 for the first.
-    pub fn attempt(&self, number: u32, ending: Ending, started: Moment, ended: Moment) {
-        let _ = (started, ended);
-        let mut tally = self.tally();
-        tally.attempts[ending as usize] += 1;
-        tally.retries += u64::from(number > 0);
-    }
-
-    /// A client-side policy (`breaker`, `budget`, `throttle`, `limit`, `rate`) refused to send.
-    pub fn short_circuited(&self, policy: &'static str) {
-        let _ = policy;
-        self.tally().short_circuited += 1;
     }
 }

@@ -1,5 +1,4 @@
 //! What recording costs on the hot path: it is paid for every request and every attempt of a run.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use eastfall_fabric::record::{EdgeRecorder, Ending};

@@ -12,7 +12,8 @@ use prost_types::{FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorPro
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=api");
-    let mut files: Vec<PathBuf> = fs::read_dir("api")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir("api")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "proto"));
     files.sort();
     let set = protox::compile(&files, ["api"])?;
@@ -34,15 +35,26 @@ fn write_bridges(set: &FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-fn write_bridge(code: &mut String, package: &str, service: &ServiceDescriptorProto) -> Result<(), Box<dyn Error>> {
+fn write_bridge(
+    code: &mut String,
+    package: &str,
+    service: &ServiceDescriptorProto,
+) -> Result<(), Box<dyn Error>> {
     let name = service.name();
     let module = snake_case(name);
     let full = format!("{package}.{name}");
-    writeln!(code, "/// Typed calls of `{full}` and the bridges to its generated client and server.\npub mod {module}_api {{")?;
+    writeln!(
+        code,
+        "/// Typed calls of `{full}` and the bridges to its generated client and server.\npub mod {module}_api {{"
+    )?;
     writeln!(code, "use super::*; use crate::call::{{generated::*, *}};")?;
-    writeln!(code, "use super::{module}_server::{{{name}, {name}Server}}; use super::{module}_client::{name}Client;")?;
+    writeln!(
+        code,
+        "use super::{module}_server::{{{name}, {name}Server}}; use super::{module}_client::{name}Client;"
+    )?;
     for (index, method) in service.method.iter().enumerate() {
-        let (constant, input, output) = (snake_case(method.name()).to_uppercase(), input(method), output(method));
+        let (constant, input, output) =
+            (snake_case(method.name()).to_uppercase(), input(method), output(method));
         let method = method.name();
         writeln!(
             code,
@@ -50,15 +62,22 @@ fn write_bridge(code: &mut String, package: &str, service: &ServiceDescriptorPro
              name: \"{method}\", path: \"/{full}/{method}\", index: {index}, codec: &Codec::of::<{input}, {output}>() }});"
         )?;
     }
-    let all: Vec<_> = service.method.iter().map(|m| format!("{}.method()", snake_case(m.name()).to_uppercase())).collect();
+    let all: Vec<_> =
+        service.method.iter().map(|m| format!("{}.method()", snake_case(m.name()).to_uppercase())).collect();
     writeln!(
         code,
         "/// The API as data.\npub static API: Api = Api {{ name: \"{full}\", methods: || vec![{}], serve, add, connect }};",
         all.join(", ")
     )?;
     writeln!(code, "struct ToServer<T>(Arc<T>);\nimpl<T: {name}> Handler for ToServer<T> {{")?;
-    writeln!(code, "fn handle(&self, call: Call) -> CallFuture {{ let server = Arc::clone(&self.0); Box::pin(async move {{")?;
-    writeln!(code, "if call.method.service != \"{full}\" {{ return Err(unimplemented(&call)); }} match call.method.index {{")?;
+    writeln!(
+        code,
+        "fn handle(&self, call: Call) -> CallFuture {{ let server = Arc::clone(&self.0); Box::pin(async move {{"
+    )?;
+    writeln!(
+        code,
+        "if call.method.service != \"{full}\" {{ return Err(unimplemented(&call)); }} match call.method.index {{"
+    )?;
     for (index, method) in service.method.iter().enumerate() {
         let function = snake_case(method.name());
         writeln!(code, "{index} => answer(server.{function}(call.into_request()?).await),")?;
@@ -69,7 +88,10 @@ fn write_bridge(code: &mut String, package: &str, service: &ServiceDescriptorPro
         "/// Typed calls into an implementation of the generated server trait.\n\
          pub fn handler<T: {name}>(server: Arc<T>) -> SharedHandler {{ Arc::new(ToServer(server)) }}"
     )?;
-    writeln!(code, "struct FromWire(SharedHandler);\n#[async_trait::async_trait]\nimpl {name} for FromWire {{")?;
+    writeln!(
+        code,
+        "struct FromWire(SharedHandler);\n#[async_trait::async_trait]\nimpl {name} for FromWire {{"
+    )?;
     for method in &service.method {
         let (function, constant) = (snake_case(method.name()), snake_case(method.name()).to_uppercase());
         let (input, output) = (input(method), output(method));
@@ -79,21 +101,33 @@ fn write_bridge(code: &mut String, package: &str, service: &ServiceDescriptorPro
              {{ from_wire(&self.0, {constant}.method(), request).await }}"
         )?;
     }
-    writeln!(code, "}}\nfn serve(handler: SharedHandler) -> Wire {{ wire({name}Server::new(FromWire(handler))) }}")?;
+    writeln!(
+        code,
+        "}}\nfn serve(handler: SharedHandler) -> Wire {{ wire({name}Server::new(FromWire(handler))) }}"
+    )?;
     writeln!(
         code,
         "fn add(routes: &mut tonic::service::RoutesBuilder, handler: SharedHandler) {{ \
          routes.add_service({name}Server::new(FromWire(handler))); }}"
     )?;
     writeln!(code, "struct ToWire({name}Client<Wire>);\nimpl Handler for ToWire {{")?;
-    writeln!(code, "fn handle(&self, call: Call) -> CallFuture {{ let mut client = self.0.clone(); Box::pin(async move {{")?;
-    writeln!(code, "if call.method.service != \"{full}\" {{ return Err(unimplemented(&call)); }} match call.method.index {{")?;
+    writeln!(
+        code,
+        "fn handle(&self, call: Call) -> CallFuture {{ let mut client = self.0.clone(); Box::pin(async move {{"
+    )?;
+    writeln!(
+        code,
+        "if call.method.service != \"{full}\" {{ return Err(unimplemented(&call)); }} match call.method.index {{"
+    )?;
     for (index, method) in service.method.iter().enumerate() {
         let function = snake_case(method.name());
         writeln!(code, "{index} => answer(client.{function}(call.into_wire_request()?).await),")?;
     }
     writeln!(code, "_ => Err(unimplemented(&call)) }} }}) }} }}")?;
-    writeln!(code, "fn connect(wire: Wire) -> SharedHandler {{ Arc::new(ToWire({name}Client::new(wire))) }}\n}}")?;
+    writeln!(
+        code,
+        "fn connect(wire: Wire) -> SharedHandler {{ Arc::new(ToWire({name}Client::new(wire))) }}\n}}"
+    )?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub mod network;
 pub mod policy;
 pub mod record;
 pub mod rng;
+pub mod simulation;
 pub mod world;
 
 pub use eastfall_proto::call;

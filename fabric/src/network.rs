@@ -1,1 +1,28 @@
-//! (being written)
+//! How a call gets from one instance to another: names, connections, wires, faults on the way.
+//!
+//! The caller's side, outermost first: [`client`] (typed calls), the edge's policies ([`crate::policy`]), the route to an
+//! address and the pool of connections ([`route`], [`pool`]), the faults in force on the way ([`faulty`]), and a
+//! connection of the back end: in virtual time ([`sim`]) straight into the callee's [`server::Server`], live
+//! ([`live`]) HTTP/2 over TCP into the same one.
+
+pub mod client;
+pub mod directory;
+mod faulty;
+pub mod live;
+mod pool;
+mod route;
+pub mod server;
+pub mod sim;
+
+use crate::call::Handler;
+
+/// An open connection: calls can be made on it, side by side.
+pub trait Connection: Handler {
+    /// False once it has broken; calls on it fail then.
+    fn is_open(&self) -> bool;
+}
+
+/// Why a connection could not be opened, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConnectError(pub String);

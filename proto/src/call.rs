@@ -31,7 +31,10 @@ impl Payload {
     /// `internal` if the payload is of another type, which is a fault of the caller's code.
     pub fn take<T: Clone + Send + Sync + 'static>(self) -> Result<T, Status> {
         let message = self.0.downcast::<T>().map_err(|_| {
-            Status::internal(format!("the payload is not a {}: method and message don't match", std::any::type_name::<T>()))
+            Status::internal(format!(
+                "the payload is not a {}: method and message don't match",
+                std::any::type_name::<T>()
+            ))
         })?;
         Ok(Arc::try_unwrap(message).unwrap_or_else(|shared| T::clone(&shared)))
     }
@@ -88,7 +91,10 @@ fn decode<T: Message + Default + 'static>(bytes: &[u8]) -> Result<Payload, Statu
 }
 
 fn encode<T: Message + 'static>(payload: &Payload) -> Result<Vec<u8>, Status> {
-    payload.get::<T>().map(Message::encode_to_vec).ok_or_else(|| Status::internal("the payload is of another type"))
+    payload
+        .get::<T>()
+        .map(Message::encode_to_vec)
+        .ok_or_else(|| Status::internal("the payload is of another type"))
 }
 
 /// A method together with the types of its messages.
@@ -173,8 +179,11 @@ impl fmt::Debug for Api {
 }
 
 /// An HTTP service that speaks gRPC: a channel to another process, or a generated server in this one.
-pub type Wire =
-    tower::util::BoxCloneSyncService<http::Request<tonic::body::Body>, http::Response<tonic::body::Body>, WireError>;
+pub type Wire = tower::util::BoxCloneSyncService<
+    http::Request<tonic::body::Body>,
+    http::Response<tonic::body::Body>,
+    WireError,
+>;
 
 /// Why a wire broke. A named type, since a boxed one trips over the compiler's `From is not general enough`.
 #[derive(Debug)]

@@ -10,12 +10,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 ///
 /// `domain` is the API's domain, such as `dynamodb.amazonaws.com`.
 pub fn api_error(code: Code, domain: &str, reason: &str, message: impl AsRef<str>) -> Status {
-    let details = ErrorDetails::with_error_info(reason, domain, std::iter::empty::<(String, String)>().collect::<Metadata>());
+    let details = ErrorDetails::with_error_info(reason, domain, [] as [(String, String); 0]);
     Status::with_error_details(code, format!("{reason}: {}", message.as_ref()), details)
 }
-
-/// The type `tonic-types` wants for an error's metadata.
-type Metadata = std::collections::HashMap<String, String>;
 
 /// The real API's name of an error, if the status carries one.
 pub fn reason(status: &Status) -> Option<String> {

@@ -10,7 +10,7 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 macro_rules! api {
     ($(#[$doc:meta])* $module:ident = $package:literal) => {
         $(#[$doc])*
-        #[expect(missing_docs, clippy::all, clippy::allow_attributes, reason = "generated code; the .proto file is its documentation")]
+        #[expect(missing_docs, clippy::allow_attributes, reason = "generated code; the .proto file is its documentation")]
         pub mod $module {
             include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
             include!(concat!(env!("OUT_DIR"), "/", $package, ".api.rs"));
@@ -33,6 +33,11 @@ api! {
 api! {
     /// A generic service of a user's own graph.
     service = "eastfall.service.v1"
+}
+
+api! {
+    /// The control endpoint of a running fleet.
+    control = "eastfall.control.v1"
 }
 
 use call::Api;

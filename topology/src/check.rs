@@ -23,11 +23,12 @@ mod scale;
 mod services;
 
 /// The keys every service may have; a kind's parameters stand beside them.
-pub(crate) const COMMON_KEYS: [&str; 12] = [
+pub(crate) const COMMON_KEYS: [&str; 13] = [
     "kind",
     "system",
     "title",
     "instances",
+    "addresses",
     "resolver",
     "workers",
     "service-time",

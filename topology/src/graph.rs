@@ -73,6 +73,8 @@ pub struct Service {
     /// Full names of its instances, unique in the region, 1..=100000 of them. `instances = 3` gives `NAME-1` to
     /// `NAME-3`, `instances = ["a", "b"]` gives `NAME-a` and `NAME-b`, 1 gives `NAME`.
     pub instances: Vec<String>,
+    /// Loopback addresses of each instance, 1..=1000; default 1. One process can stand for a host of load balancers.
+    pub addresses: u32,
     /// How each host of this service resolves names.
     pub resolver: Resolver,
     /// What one instance can carry. Absent: everything, at once.

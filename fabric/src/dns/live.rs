@@ -145,10 +145,10 @@ impl SocketTransport {
         loop {
             let length = socket.recv(&mut buffer).await.map_err(silence)?;
             // What is no answer to this question is passed over, as RFC 5452 asks for.
-            if let Ok(message) = Message::from_vec(&buffer[..length]) {
-                if answers(&message, query) {
-                    return Ok(message);
-                }
+            if let Ok(message) = Message::from_vec(&buffer[..length])
+                && answers(&message, query)
+            {
+                return Ok(message);
             }
         }
     }

@@ -72,10 +72,10 @@ impl Resolver {
     /// If no server answered, or it answered that it can't.
     pub async fn resolve(&self, name: &str, record_type: RecordType) -> Resolved {
         let question = Question::new(name, record_type);
-        if !self.0.faults.is_empty() {
-            if let Some(wrong) = self.0.wrong(&question).await {
-                return wrong;
-            }
+        if !self.0.faults.is_empty()
+            && let Some(wrong) = self.0.wrong(&question).await
+        {
+            return wrong;
         }
         let wait = {
             let mut state = self.0.state();
@@ -110,10 +110,10 @@ impl Inner {
         if !effect.late.is_zero() {
             self.clock.sleep(effect.late).await;
         }
-        if effect.stale {
-            if let Some(answer) = self.state().cache.lookup_stale(question) {
-                return Some(Ok(answer));
-            }
+        if effect.stale
+            && let Some(answer) = self.state().cache.lookup_stale(question)
+        {
+            return Some(Ok(answer));
         }
         let instead = effect.instead?;
         if instead == Err(DnsError::NoReply) {

@@ -80,6 +80,7 @@ fn service(reading: &Reading, name: &str, node: &Node, context: &Context<'_>) ->
     let system = fields.value("system", name.to_owned());
     let title = fields.value("title", name.to_owned());
     let instances = instances(&mut fields, name);
+    let addresses = fields.within("addresses", 1, 1..=1000);
     let resolver = service_resolver(&mut fields, context);
     let capacity = capacity::capacity(&mut fields);
     let calls = edges::calls(&mut fields, name, context);
@@ -107,6 +108,7 @@ fn service(reading: &Reading, name: &str, node: &Node, context: &Context<'_>) ->
         system,
         title,
         instances,
+        addresses,
         resolver,
         capacity,
         operations,

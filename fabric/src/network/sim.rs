@@ -1,0 +1,200 @@
+//! The back end of virtual time: calls go straight into the callee's server, in this thread.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use eastfall_topology::time::Span;
+use futures_util::future::BoxFuture;
+
+use crate::call::{Call, CallFuture, Handler, Outcome, SharedHandler};
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskError, MemoryDisk};
+use crate::dns::{self, Answer, DnsError, Question};
+use crate::engine::sim::{self, Owner};
+use crate::network::server::{Entrance, Server, connection_reset};
+use crate::network::{ConnectError, Connection};
+use crate::world::{Backend, StartError};
+
+/// Who listens where, and what is on disk: what outlives any one instance.
+#[derive(Default)]
+pub struct SimNetwork {
+    latency: Span,
+    codec: bool,
+    servers: Mutex<BTreeMap<Ipv4Addr, Listener>>,
+    names: Mutex<Option<(Owner, Arc<dyn dns::Authority>)>>,
+    disks: Mutex<BTreeMap<(String, String), MemoryDisk>>,
+    calls: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Listener {
+    owner: Owner,
+    server: Arc<Server>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SimNetwork {
+    /// A network with this latency one way. With `codec`, every call goes through the generated client, the wire
+    /// format and the generated server: slower, and the result must be the same.
+    pub fn new(latency: Span, codec: bool) -> Arc<Self> {
+        Arc::new(SimNetwork { latency, codec, ..SimNetwork::default() })
+    }
+
+    /// How many calls were carried.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the listeners of an owner: its instance is gone.
+    pub(crate) fn forget(&self, owner: Owner) {
+        let gone: Vec<Listener> = {
+            let mut servers = lock(&self.servers);
+            let addresses: Vec<_> = servers
+                .iter()
+                .filter(|(_, listener)| listener.owner == owner)
+                .map(|(address, _)| *address)
+                .collect();
+            addresses.iter().filter_map(|address| servers.remove(address)).collect()
+        };
+        drop(gone);
+        let mut names = lock(&self.names);
+        if names.as_ref().is_some_and(|(named, _)| *named == owner) {
+            *names = None;
+        }
+    }
+
+    /// A call from outside the region: past connections and faults.
+    pub(crate) async fn call(&self, to: Ipv4Addr, call: Call) -> Outcome {
+        let refused = || tonic::Status::unavailable(format!("nobody listens on {to}"));
+        let listener = self.listener(to).ok_or_else(refused)?;
+        listener.server.answer_over(self.latency, call).await.unwrap_or_else(|_| Err(connection_reset()))
+    }
+
+    fn listener(&self, address: Ipv4Addr) -> Option<Listener> {
+        lock(&self.servers).get(&address).cloned()
+    }
+}
+
+/// The simulator as one incarnation of an instance sees it.
+pub struct SimBackend {
+    pub(crate) network: Arc<SimNetwork>,
+    pub(crate) instance: String,
+    pub(crate) owner: Owner,
+}
+
+impl Backend for SimBackend {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        sim::spawn(self.owner, task);
+    }
+
+    fn connect(&self, to: Ipv4Addr) -> BoxFuture<'_, Result<Arc<dyn Connection>, ConnectError>> {
+        Box::pin(async move {
+            // A SYN and its answer: one round trip.
+            Clock::virtual_time().sleep(self.network.latency * 2).await;
+            let listener =
+                self.network.listener(to).ok_or_else(|| ConnectError("connection refused".to_owned()))?;
+            let network = Arc::clone(&self.network);
+            let codec = network.codec.then(|| Codec::new(&listener.server, network.latency));
+            Ok(Arc::new(SimConnection { network, to, listener, codec }) as Arc<dyn Connection>)
+        })
+    }
+
+    fn listen(&self, on: &[Ipv4Addr], server: Arc<Server>) -> BoxFuture<'_, Result<(), StartError>> {
+        let mut servers = lock(&self.network.servers);
+        for address in on {
+            servers.insert(*address, Listener { owner: self.owner, server: Arc::clone(&server) });
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn dns_transport(&self) -> Option<Arc<dyn dns::DnsTransport>> {
+        Some(Arc::new(SimDns(Arc::clone(&self.network))))
+    }
+
+    fn listen_dns(
+        &self,
+        _: Ipv4Addr,
+        authority: Arc<dyn dns::Authority>,
+    ) -> BoxFuture<'_, Result<(), StartError>> {
+        *lock(&self.network.names) = Some((self.owner, authority));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn disk(&self, name: &str) -> Result<Disk, DiskError> {
+        let key = (self.instance.clone(), name.to_owned());
+        Ok(Disk::memory(Arc::clone(lock(&self.network.disks).entry(key).or_default())))
+    }
+}
+
+/// A connection to one incarnation of a server: it breaks when that dies, also if another takes its place.
+struct SimConnection {
+    network: Arc<SimNetwork>,
+    to: Ipv4Addr,
+    listener: Listener,
+    codec: Option<Codec>,
+}
+
+impl Connection for SimConnection {
+    fn is_open(&self) -> bool {
+        lock(&self.network.servers).get(&self.to).is_some_and(|now| now.owner == self.listener.owner)
+    }
+}
+
+impl Handler for SimConnection {
+    fn handle(&self, call: Call) -> CallFuture {
+        if !self.is_open() {
+            return Box::pin(std::future::ready(Err(connection_reset())));
+        }
+        self.network.calls.fetch_add(1, Ordering::Relaxed);
+        if let Some(codec) = &self.codec {
+            return codec.handle(call);
+        }
+        let wait = self.listener.server.answer_over(self.network.latency, call);
+        Box::pin(async move { wait.await.unwrap_or_else(|_| Err(connection_reset())) })
+    }
+}
+
+/// The generated client over the generated server, one pair an API.
+struct Codec {
+    clients: Vec<(&'static str, SharedHandler)>,
+}
+
+impl Codec {
+    fn new(server: &Arc<Server>, latency: Span) -> Self {
+        let entrance: SharedHandler = Arc::new(Entrance { server: Arc::clone(server), latency });
+        let clients = server
+            .apis()
+            .iter()
+            .map(|(api, _)| (api.name, (api.connect)((api.serve)(Arc::clone(&entrance)))));
+        Codec { clients: clients.collect() }
+    }
+
+    fn handle(&self, call: Call) -> CallFuture {
+        match self.clients.iter().find(|(name, _)| *name == call.method.service) {
+            Some((_, client)) => client.handle(call),
+            None => Box::pin(std::future::ready(Err(tonic::Status::unimplemented(call.method.path)))),
+        }
+    }
+}
+
+/// DNS without packets: a question straight to the authority, one round trip away.
+struct SimDns(Arc<SimNetwork>);
+
+impl dns::DnsTransport for SimDns {
+    fn ask<'a>(&'a self, question: &'a Question, _over_tcp: bool) -> BoxFuture<'a, Result<Answer, DnsError>> {
+        Box::pin(async move {
+            let authority = lock(&self.0.names).clone();
+            Clock::virtual_time().sleep(self.0.latency * 2).await;
+            match authority {
+                Some((_, authority)) => authority.reply(question).await,
+                // Nobody listens on a UDP port: nothing comes back, and the resolver's time-out decides.
+                None => std::future::pending().await,
+            }
+        })
+    }
+}

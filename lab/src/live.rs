@@ -1,0 +1,9 @@
+//! The live fleet: one process an instance, and the one that looks after them.
+//!
+//! The supervisor ([`supervisor`]) and an instance ([`serve`]) talk over the instance's standard input and output, a
+//! JSON object a line ([`pipe`]). There is no socket that a stranger could talk to, and no process outlives its
+//! supervisor: when that dies, however it dies, standard input ends and the instance does too.
+
+pub(crate) mod pipe;
+pub(crate) mod serve;
+pub(crate) mod supervisor;

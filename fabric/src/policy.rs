@@ -2,7 +2,7 @@
 //!
 //! What a caller does when its callee is slow, failing or gone decides whether a failure stays where it began. So each
 //! mechanism is a file of its own that begins with the failure it prevents, and the one it brings about when overdone;
-//! [`Stack`] puts them around a transport in one order, which is written down, with the reasons, in [`layers`] and
+//! [`Stack`] puts them around a transport in one order, which is written down, with the reasons, in `layers` and
 //! nowhere else.
 //!
 //! All of it runs on the world's clock and on seeded random numbers, in virtual time as live. State (budgets, breakers,

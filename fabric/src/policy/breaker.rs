@@ -3,7 +3,7 @@
 //! Calls to a callee that is down cost their callers a time-out each, and the callee the work of failing them just when
 //! it tries to come back. A breaker notices, fails the calls at once, and after a pause lets a few probes through.
 //!
-//! *Closed* means that calls flow. [`machine`] has one method for what each phase does, [`tally`] what a closed breaker
+//! *Closed* means that calls flow. `machine` has one method for what each phase does, `tally` what a closed breaker
 //! remembers of its calls. A failure is an attempt that was sent and ended as failed, rejected or timed out: a callee
 //! that throttles is not well either. An answer that tells the caller of its own mistake is a success. Refusals further
 //! in and calls whose caller went away say nothing of the callee; if one was a probe, its place is free again. A call

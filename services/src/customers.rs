@@ -28,13 +28,13 @@ eastfall_topology::params! {
     pub struct CustomersParams for "customers" {
         /// Requests a second where the curve is 1, of all instances of the population together (assumption: shipped
         /// rates are of the order of a hundred a second over the region).
-        rate: f64 = 10.0, range 0.0..=1000000.0, scaled;
+        rate: f64 = 10.0, range 0.0..=1000000.0, scaled by load;
         /// Factor on the rate by time of day, linear between the points and across midnight.
         curve: Curve = [["00:00", 1.0]];
         /// Machines the requests come from, each with a resolver cache and connections of its own, of all instances
         /// together. Negative answers are cached by machine, so recovery is as gradual as they are many. Read at start
         /// only.
-        hosts: u32 = 100, range 1..=1000000, scaled;
+        hosts: u32 = 100, range 1..=1000000, scaled by load;
         /// Weights of operations: `"dynamodb.GetItem" = 0.7` for an API, `"SERVICE/OPERATION" = 1` for an operation of a
         /// generic service.
         mix: IndexMap<String, f64>;
@@ -48,7 +48,7 @@ eastfall_topology::params! {
         item_bytes: u32 = 256, range 1..=300000;
         /// Requests that may be under way in an instance; further ones are rejected by the client and counted (ours:
         /// bounds the lab's memory, so high that no shipped scenario reaches it).
-        max_in_flight: u32 = 100000, range 1..=100000000, scaled;
+        max_in_flight: u32 = 100000, range 1..=100000000, scaled by load;
     }
 }
 
@@ -163,3 +163,6 @@ impl Drop for Place {
 
 /// The longest wait for one arrival before the rate is looked at again.
 const LOOK_AGAIN: Span = Span::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -25,3 +25,6 @@ pub mod throttle;
 pub mod update;
 pub mod value;
 pub mod write;
+
+#[cfg(test)]
+mod tests;

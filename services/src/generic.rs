@@ -42,7 +42,7 @@ async fn start(world: World) -> Result<(), StartError> {
     let topology = world.topology();
     let own = topology.services.get(&world.instance().service).ok_or("the instance's service is not in the topology")?;
     for call in own.operations.values().flat_map(|operation| &operation.calls) {
-        workload::find(&topology, &call.service, &call.operation)?;
+        workload::find(&topology, &call.service, &call.operation).map(drop)?;
     }
     let costs_world = world.clone();
     let costs = move |call: &Call| costs_world.service(|service| service_time(service, call)).flatten();
@@ -135,3 +135,6 @@ impl Service for Generic {
         Generic::perform(self, &context, &request.operation).await.map(Response::new)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,10 @@ pub mod customers;
 pub mod dynamodb;
 pub mod generic;
 pub mod settings;
+pub mod workload;
+
+#[cfg(test)]
+mod testing;
 
 use eastfall_fabric::world::Kind;
 

@@ -31,7 +31,7 @@ eastfall_topology::params! {
         /// Changes a second that one direction applies at most. Calibrated: two changes a second that waited 157
         /// minutes, 18,840 of them, then take 5.4 minutes at 60 a second, which with the resolvers' negative caches
         /// agrees with the published 02:32 after DNS was right at 02:25.
-        records_per_second: f64 = 60.0, range 0.001..=1e9, scaled;
+        records_per_second: f64 = 60.0, range 0.001..=1e9, scaled by load;
         /// Changes carried at a time (published for streams: up to 1,000; at most 100 here, as in a transaction).
         batch: u32 = 100, range 1..=100;
     }

@@ -26,9 +26,9 @@ eastfall_topology::params! {
         /// B) and `stream` where wanted. Tables with a stream can be replicated by Global Tables.
         tables: Vec<String> = [];
         /// Read units a second of one partition (published: 3,000).
-        partition_reads_per_second: f64 = 3000.0, range 0.001..=1e9, scaled;
+        partition_reads_per_second: f64 = 3000.0, range 0.001..=1e9, scaled by load;
         /// Write units a second of one partition (published: 1,000).
-        partition_writes_per_second: f64 = 1000.0, range 0.001..=1e9, scaled;
+        partition_writes_per_second: f64 = 1000.0, range 0.001..=1e9, scaled by load;
         /// How long a partition's unused capacity is kept for a burst (published: 300 seconds).
         burst: Span = "5m", range "1s"..="1h";
         /// How long a stream's records are kept (published: 24 hours). Read at start only.

@@ -83,7 +83,7 @@ impl Balancer {
 
 /// The methods that concern one item: which part of the request names it.
 macro_rules! api {
-    ($($method:ident($request:ident.$key:ident) -> $response:ident by $rpc:ident;)+ others { $($others:tt)+ }) => {
+    ([$($method:ident($request:ident.$key:ident) -> $response:ident by $rpc:ident;)+] $($others:tt)+) => {
         #[async_trait::async_trait]
         impl DynamoDb for Balancer {
             $(async fn $method(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
@@ -97,12 +97,11 @@ macro_rules! api {
 }
 
 api! {
-    get_item(GetItemRequest.key) -> GetItemResponse by GET_ITEM;
+    [get_item(GetItemRequest.key) -> GetItemResponse by GET_ITEM;
     put_item(PutItemRequest.item) -> PutItemResponse by PUT_ITEM;
     update_item(UpdateItemRequest.key) -> UpdateItemResponse by UPDATE_ITEM;
-    delete_item(DeleteItemRequest.key) -> DeleteItemResponse by DELETE_ITEM;
+    delete_item(DeleteItemRequest.key) -> DeleteItemResponse by DELETE_ITEM;]
 
-    others {
         async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
             let (context, request) = split(request);
             let schema = self.schema(&context, &request.table_name).await?;
@@ -176,5 +175,4 @@ api! {
             let (context, request) = split(request);
             self.apply(&context, request).await.map(Response::new)
         }
-    }
 }

@@ -3,11 +3,25 @@
 //! A module has its parameters (`params!`), says how an instance starts, and does what the service does. It touches the
 //! outside through its `World` alone, and can't know that it is being tested.
 
+pub mod customers;
 pub mod dynamodb;
+pub mod generic;
+pub mod settings;
+pub mod workload;
+
+#[cfg(test)]
+mod testing;
 
 use eastfall_fabric::world::Kind;
 
 /// Every kind of service there is.
 pub fn kinds() -> Vec<Kind> {
-    vec![]
+    vec![
+        customers::kind(),
+        generic::kind(),
+        dynamodb::balancer::kind(),
+        dynamodb::storage::kind(),
+        dynamodb::replicator::kind(),
+        dynamodb::replica::kind(),
+    ]
 }

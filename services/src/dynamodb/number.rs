@@ -63,7 +63,7 @@ impl Number {
     ///
     /// # Errors
     /// If it needs more than 38 digits or is out of range.
-    pub fn add(self, other: Number) -> Result<Number, NumberError> {
+    pub fn plus(self, other: Number) -> Result<Number, NumberError> {
         if self.mantissa == 0 || other.mantissa == 0 {
             return Ok(if self.mantissa == 0 { other } else { self });
         }
@@ -203,14 +203,14 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Number>(), Err(error), "{text}");
         }
-        assert_eq!(number("1e100").add(number("1")), Err(NumberError::Precision));
+        assert_eq!(number("1e100").plus(number("1")), Err(NumberError::Precision));
     }
 
     #[test]
     fn sums_are_exact() {
-        assert_eq!(number("0.1").add(number("0.2")), Ok(number("0.3")));
-        assert_eq!(number("9007199254740993").add(number("1")), Ok(number("9007199254740994")));
-        assert_eq!(number("5").add(number("-5")), Ok(Number::ZERO));
+        assert_eq!(number("0.1").plus(number("0.2")), Ok(number("0.3")));
+        assert_eq!(number("9007199254740993").plus(number("1")), Ok(number("9007199254740994")));
+        assert_eq!(number("5").plus(number("-5")), Ok(Number::ZERO));
     }
 
     proptest! {

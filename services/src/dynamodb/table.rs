@@ -29,6 +29,9 @@ pub struct Row {
     pub region: String,
 }
 
+/// Between which sort keys a query looks.
+type SortBounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// One table: its schema, its rows, its stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
@@ -133,7 +136,7 @@ impl Table {
         range.into_iter().flatten().map(|(_, row)| row).filter(|row| !row.item.is_empty())
     }
 
-    fn sort_bounds(&self, sort: &SortCondition) -> Result<(Bound<Vec<u8>>, Bound<Vec<u8>>), Status> {
+    fn sort_bounds(&self, sort: &SortCondition) -> Result<SortBounds, Status> {
         let encode = |value| self.schema.sort_key(value);
         Ok(match sort.test.as_ref().ok_or_else(|| validation("the sort condition says nothing"))? {
             Test::Equal(value) => {

@@ -85,7 +85,7 @@ fn add(name: &str, found: Option<&AttributeValue>, more: &AttributeValue) -> Res
         (None, Some(Value::N(_) | Value::Ss(_))) => Ok(more.clone()),
         (Some(Value::N(left)), Some(Value::N(right))) => {
             let parse = |text: &str| text.parse::<Number>();
-            let sum = parse(left).and_then(|left| left.add(parse(right)?));
+            let sum = parse(left).and_then(|left| left.plus(parse(right)?));
             sum.map(value::number).map_err(|error| validation(format!("the sum for `{name}` {error}")))
         }
         (Some(Value::Ss(left)), Some(Value::Ss(right))) => {

@@ -1,0 +1,140 @@
+//! Kind `service`: a service that the topology describes and no code of ours knows.
+//!
+//! Named operations, each with a service time, a share of errors of its own, and the calls it makes: required or
+//! optional, one after the other or at once, always or sometimes. With these and customers alone a user can build a
+//! graph of their own and see how it fails.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use eastfall_fabric::call::{Call, Context};
+use eastfall_fabric::rng::Rng;
+use eastfall_fabric::world::{Kind, StartError, World};
+use eastfall_proto::service::service_server::Service;
+use eastfall_proto::service::{PerformRequest, PerformResponse, service_api};
+use eastfall_topology::{Distribution, Operation, OperationCall};
+use futures_util::future::join_all;
+use rand::RngExt as _;
+use tonic::{Request, Response, Status};
+
+use crate::settings::{Settings, split};
+use crate::workload::{self, Draw, Shape};
+
+eastfall_topology::params! {
+    /// A service that is described by its operations in the topology file.
+    pub struct GenericParams for "service" with operations {
+        /// How many keys its calls to stores choose from (assumption).
+        keys: u64 = 10000, range 1..=1000000000;
+        /// How unevenly they are chosen: the exponent of Zipf's law (YCSB's default).
+        skew: f64 = 0.99, range 0.0..=5.0;
+        /// The table that its calls to DynamoDB use.
+        table: String = "customer-data";
+        /// Bytes that its requests carry (assumption).
+        item_bytes: u32 = 256, range 1..=300000;
+    }
+}
+
+/// Adds the kind.
+pub fn kind() -> Kind {
+    Kind { schema: GenericParams::SCHEMA, start: |world| Box::pin(start(world)) }
+}
+
+async fn start(world: World) -> Result<(), StartError> {
+    let topology = world.topology();
+    let own = topology.services.get(&world.instance().service).ok_or("the instance's service is not in the topology")?;
+    for call in own.operations.values().flat_map(|operation| &operation.calls) {
+        workload::find(&topology, &call.service, &call.operation).map(drop)?;
+    }
+    let costs_world = world.clone();
+    let costs = move |call: &Call| costs_world.service(|service| service_time(service, call)).flatten();
+    let rng = Mutex::new(world.rng("operations"));
+    let generic = Arc::new(Generic { world: world.clone(), settings: Settings::new(&world), rng });
+    world.serve_with_costs(vec![(&service_api::API, service_api::handler(generic))], Some(Arc::new(costs))).await
+}
+
+fn service_time(service: &eastfall_topology::Service, call: &Call) -> Option<Distribution> {
+    let request: &PerformRequest = call.body.get()?;
+    service.operations.get(&request.operation)?.service_time
+}
+
+struct Generic {
+    world: World,
+    settings: Settings<GenericParams>,
+    rng: Mutex<Rng>,
+}
+
+impl Generic {
+    fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn perform(&self, context: &Context, name: &str) -> Result<PerformResponse, Status> {
+        let operations = self.world.service(|service| service.operations.clone()).unwrap_or_default();
+        let operation: &Operation = operations.get(name).ok_or_else(|| {
+            let known: Vec<&str> = operations.keys().map(String::as_str).collect();
+            Status::unimplemented(format!("there is no operation `{name}`; there are {}", known.join(", ")))
+        })?;
+        if operation.error_share > 0.0 && self.draw(|rng| rng.random::<f64>()) < operation.error_share {
+            return Err(Status::internal(format!("operation `{name}` failed by its own error share")));
+        }
+        // Who is called is drawn before anything is sent, so that the luck of one call doesn't depend on another's end.
+        let chosen = operation.calls.iter().filter(|call| call.probability >= 1.0 || self.is_chosen(call));
+        let calls: Vec<&OperationCall> =
+            chosen.flat_map(|call| std::iter::repeat_n(call, call.count as usize)).collect();
+        let mut optional_calls_failed = 0;
+        let mut count = |call: &OperationCall, outcome: Result<(), Status>| match outcome {
+            Err(status) if call.required => Err(failed(call, &status)),
+            Err(_) => {
+                optional_calls_failed += 1;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        };
+        if operation.parallel {
+            let outcomes = join_all(calls.iter().map(|call| self.send(context, call))).await;
+            for (call, outcome) in calls.into_iter().zip(outcomes) {
+                count(call, outcome)?;
+            }
+        } else {
+            for call in calls {
+                count(call, self.send(context, call).await)?;
+            }
+        }
+        Ok(PerformResponse { body: Vec::new(), optional_calls_failed })
+    }
+
+    fn is_chosen(&self, call: &OperationCall) -> bool {
+        self.draw(|rng| rng.random::<f64>()) < call.probability
+    }
+
+    async fn send(&self, context: &Context, call: &OperationCall) -> Result<(), Status> {
+        let client = self.world.dial(&call.service).map_err(|error| Status::internal(error.to_string()))?.within(context);
+        let send = workload::find(&self.world.topology(), &call.service, &call.operation).map_err(Status::internal)?;
+        let settings = self.settings.get();
+        let shape = Shape {
+            keys: settings.keys,
+            skew: settings.skew,
+            table: settings.table.clone(),
+            item_bytes: settings.item_bytes,
+        };
+        let answer = self.draw(|rng| send(&client, self.world.now(), &mut Draw::new(&shape, rng)));
+        answer.await
+    }
+}
+
+/// What a caller hears when a required call failed: that this service is unavailable to it, whatever the callee's
+/// reason. Passing on a `resource_exhausted` would have the caller slow down for a service that is not ours.
+fn failed(call: &OperationCall, status: &Status) -> Status {
+    let (service, operation) = (&call.service, &call.operation);
+    Status::unavailable(format!("{service}/{operation} failed: {:?}: {}", status.code(), status.message()))
+}
+
+#[async_trait::async_trait]
+impl Service for Generic {
+    async fn perform(&self, request: Request<PerformRequest>) -> Result<Response<PerformResponse>, Status> {
+        let (context, request) = split(request);
+        Generic::perform(self, &context, &request.operation).await.map(Response::new)
+    }
+}
+
+#[cfg(test)]
+mod tests;

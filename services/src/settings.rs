@@ -1,0 +1,64 @@
+//! What services of every kind need: the parameters in force, the names of those they call, what came with a request.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use eastfall_fabric::call::Context;
+use eastfall_fabric::world::{StartError, World};
+use eastfall_topology::{Params, Topology};
+use tonic::Request;
+
+/// The parameters in force. They are read anew only after the topology was swapped, so asking costs next to nothing.
+pub struct Settings<P> {
+    world: World,
+    held: Mutex<(Arc<Topology>, Arc<P>)>,
+}
+
+impl<P: for<'a> From<&'a Params>> Settings<P> {
+    /// The settings of a world's own service, which must be of the kind that `P` was declared for.
+    pub fn new(world: &World) -> Self {
+        Settings { world: world.clone(), held: Mutex::new((world.topology(), Arc::new(world.params()))) }
+    }
+
+    /// The parameters now in force.
+    pub fn get(&self) -> Arc<P> {
+        let topology = self.world.topology();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&held.0, &topology) {
+            *held = (topology, Arc::new(self.world.params()));
+        }
+        Arc::clone(&held.1)
+    }
+}
+
+/// The name of the one service of a kind that this world's service calls. Services are found by kind, not by name, so
+/// that a topology may name them as it likes.
+///
+/// # Errors
+/// If the service calls none of that kind, or several.
+pub fn callee_of_kind(world: &World, kind: &str) -> Result<String, StartError> {
+    let topology = world.topology();
+    let own = &world.instance().service;
+    let calls = topology.services.get(own).map(|service| service.calls.keys().cloned().collect()).unwrap_or(Vec::new());
+    let of_kind = |name: &String| topology.services.get(name).is_some_and(|service| service.kind == kind);
+    let mut callees = calls.into_iter().filter(of_kind);
+    match (callees.next(), callees.next()) {
+        (Some(callee), None) => Ok(callee),
+        (None, _) => Err(StartError(format!(
+            "service {own} calls no service of kind `{kind}`; add [service.{own}.calls.NAME] with the name of one"
+        ))),
+        (Some(one), Some(other)) => Err(StartError(format!(
+            "service {own} calls both {one} and {other}, which are of kind `{kind}`; take one of the edges away"
+        ))),
+    }
+}
+
+/// How many instances a service has.
+pub fn instance_count(world: &World, service: &str) -> usize {
+    world.topology().services.get(service).map_or(0, |service| service.instances.len())
+}
+
+/// A request's deadline, attempt number and caller, and its message.
+pub fn split<T>(request: Request<T>) -> (Context, T) {
+    let context = request.extensions().get::<Context>().cloned().unwrap_or_default();
+    (context, request.into_inner())
+}

@@ -4,6 +4,7 @@
 //! outside through its `World` alone, and can't know that it is being tested.
 
 pub mod dynamodb;
+pub mod route53;
 
 use eastfall_fabric::world::Kind;
 

@@ -3,6 +3,7 @@
 //! A module has its parameters (`params!`), says how an instance starts, and does what the service does. It touches the
 //! outside through its `World` alone, and can't know that it is being tested.
 
+pub mod dns_automation;
 pub mod dynamodb;
 pub mod route53;
 

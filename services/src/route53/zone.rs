@@ -247,6 +247,11 @@ impl Zone {
             .map(|(_, record)| &**record)
     }
 
+    /// The newest plan generation recorded for a name.
+    pub fn generation(&self, name: &str) -> Option<u64> {
+        self.generations.get(name).copied()
+    }
+
     /// True if the name has a record, or one below it has.
     pub fn has_name(&self, name: &str) -> bool {
         let (exact, below) = (reversed(name), format!("{}.", reversed(name)));

@@ -4,8 +4,10 @@
 //! outside through its `World` alone, and can't know that it is being tested.
 
 pub mod customers;
+pub mod dns_automation;
 pub mod dynamodb;
 pub mod generic;
+pub mod route53;
 pub mod settings;
 pub mod workload;
 

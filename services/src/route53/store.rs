@@ -1,0 +1,110 @@
+//! The zones of a running instance: durable before acknowledged, and open to questions at any time.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use eastfall_fabric::disk::{Disk, DiskError};
+use eastfall_fabric::dns::{self, Answer, Authority, Question, Soa};
+use eastfall_fabric::rng::Rng;
+use eastfall_fabric::world::{StartError, World};
+use eastfall_proto::route53::{Change, Precondition};
+use rand::RngExt as _;
+
+use super::answer::{addresses, answer, soa};
+use super::zone::{Refusal, Zones};
+use super::{Route53Params, zone::durable};
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// The zones, the disk under them, and what is counted of them.
+pub(super) struct Store {
+    world: World,
+    zones: Mutex<Zones>,
+    /// One change at a time, from its check until it is durable: nobody sees what is not.
+    disk: tokio::sync::Mutex<Disk>,
+    luck: Mutex<Rng>,
+    /// Addresses by watched name, as last said.
+    watched: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Store {
+    /// Reads the zones back from the disk.
+    pub(super) async fn open(world: World) -> Result<Self, StartError> {
+        let disk = world.disk("zones").await?;
+        let zones = Mutex::new(durable::read(disk.load()?)?);
+        let (luck, disk) = (Mutex::new(world.rng("weighted records")), tokio::sync::Mutex::new(disk));
+        let store = Store { world, zones, disk, luck, watched: Mutex::default() };
+        store.watch();
+        Ok(store)
+    }
+
+    /// The zones as they are now. Not to be held over an await.
+    pub(super) fn zones(&self) -> MutexGuard<'_, Zones> {
+        lock(&self.zones)
+    }
+
+    pub(super) async fn create(&self, name: &str, negative_ttl: u32) -> Result<(), StoreError> {
+        let disk = self.disk.lock().await;
+        let zone = self.zones().new_zone(name, negative_ttl)?;
+        disk.commit(durable::zone(&zone)).await?;
+        self.zones().create(name, negative_ttl)?;
+        Ok(())
+    }
+
+    pub(super) async fn change(
+        &self,
+        zone: &str,
+        changes: &[Change],
+        precondition: Option<&Precondition>,
+    ) -> Result<(), StoreError> {
+        let disk = self.disk.lock().await;
+        let staged = self.zones().stage(zone, changes, precondition)?;
+        disk.commit(durable::changes(&staged)).await?;
+        if self.zones().merge(staged) {
+            self.watch();
+        }
+        Ok(())
+    }
+
+    /// Says how many addresses the watched names have, and when one loses its last or gets its first.
+    fn watch(&self) {
+        let names = self.world.params::<Route53Params>().watch;
+        let mut watched = lock(&self.watched);
+        for name in names {
+            let count = addresses(&self.zones(), &name);
+            let before = watched.insert(name.clone(), count);
+            if before == Some(count) {
+                continue;
+            }
+            self.world.record().gauge(&format!("addresses.{name}"), count as f64);
+            let kind = match (before.unwrap_or(0), count) {
+                (0, 1..) => "dns.endpoint-filled",
+                (1.., 0) => "dns.endpoint-empty",
+                _ => continue,
+            };
+            self.world.record().event(kind, &[("endpoint", name), ("addresses", count.to_string())]);
+        }
+    }
+}
+
+impl Authority for Store {
+    fn answer(&self, question: &Question) -> Answer {
+        let mut luck = lock(&self.luck);
+        answer(&self.zones(), question, &mut |total| luck.random_range(0..total))
+    }
+
+    fn soa(&self, name: &str) -> Option<Soa> {
+        self.zones().of(&dns::canonical(name)).map(soa)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -4,6 +4,9 @@
 //! nature and operators can, and it sees series and events, as monitoring does. What a service makes of that is the
 //! service's own affair.
 
+pub mod controller;
+pub mod expect;
+pub mod reference;
 pub mod scenario;
 pub mod timeline;
 

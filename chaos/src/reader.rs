@@ -254,6 +254,11 @@ impl<'r, 'a> Fields<'r, 'a> {
         })
     }
 
+    /// `true` or `false`.
+    pub(crate) fn truth(&mut self, key: &'static str) -> Option<Located<bool>> {
+        self.take(key, "true or false", DeValue::as_bool)
+    }
+
     /// A table inside.
     pub(crate) fn table(&mut self, key: &'static str) -> Option<Fields<'r, 'a>> {
         let path = self.join(key);

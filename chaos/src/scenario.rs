@@ -15,6 +15,7 @@ use eastfall_topology::{Problems, Setting, Source, Topology};
 
 pub use edit::{Edits, ShiftOf, ShiftOfError};
 pub use read::Draft;
+pub(crate) use read::time;
 
 use crate::reader::Origin;
 use crate::timeline::Timeline;

@@ -297,7 +297,11 @@ fn read_restart(mut fields: Fields<'_, '_>) -> Option<Restart> {
     }
     let who = service.map(|service| RestartOf::Service(service.value));
     let who = who.or(instances.map(|instances| RestartOf::Instances(instances.value)));
-    let fraction = if fields.has("fraction") { fields.number("fraction", 1e-6, 1.0).map_or(1.0, |share| share.value) } else { 1.0 };
+    let fraction = if fields.has("fraction") {
+        fields.number("fraction", 1e-6, 1.0).map_or(1.0, |share| share.value)
+    } else {
+        1.0
+    };
     let spacing = fields.span("spacing").map_or(Span::ZERO, |spacing| spacing.value);
     let down = fields.span("down").map(|down| down.value);
     fields.finish();

@@ -96,3 +96,6 @@ impl Condition {
         self.lasting.unwrap_or(Span::ZERO)
     }
 }
+
+#[cfg(test)]
+use evaluate::tests as evaluation_tests;

@@ -11,3 +11,5 @@ pub mod scenario;
 pub mod timeline;
 
 mod reader;
+#[cfg(test)]
+mod testing;

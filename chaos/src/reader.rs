@@ -81,7 +81,8 @@ impl<'a> Reading<'a> {
 
     /// The file as a table. Syntax errors are noted; what could be understood is there.
     pub(crate) fn parse(&self) -> Spanned<DeTable<'a>> {
-        let (table, errors) = DeTable::parse_recoverable(self.source.text);
+        let (table, mut errors) = DeTable::parse_recoverable(self.source.text);
+        errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
             let origin = Origin { place: self.place(at), key: String::new() };

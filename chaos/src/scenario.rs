@@ -66,6 +66,7 @@ pub struct Step {
     pub act: Act,
     /// What to do when it fails.
     pub retry: Option<StepRetry>,
+    /// Where what it does is written, or the step as a whole.
     pub(crate) origin: Origin,
 }
 

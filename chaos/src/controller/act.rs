@@ -63,7 +63,7 @@ impl Controller {
 
     /// Puts a fault in force.
     pub(super) async fn break_it(&self, id: &str, fault: &Fault) -> Result<(), String> {
-        // Noted first: what is broken by half must be mended too.
+        // Noted first: what is broken by half is mended like the rest.
         self.broken().insert(id.to_owned(), fault.clone());
         let outcome = match fault {
             Fault::Kill { who } => {
@@ -78,6 +78,10 @@ impl Controller {
             }
         };
         self.event("fault.injected", id, &[("fault", fault.to_string())]);
+        if outcome.is_err() {
+            // The failure to report is the first one.
+            let _ = self.mend(id).await;
+        }
         outcome
     }
 

@@ -1,5 +1,6 @@
 //! Values of expressions over a run, and the times at which conditions hold.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use eastfall_fabric::{Moment, Span};
@@ -43,7 +44,7 @@ impl Operator {
             Operator::Greater => truth(left > right),
             Operator::GreaterOrEqual => truth(left >= right),
             Operator::Equal => truth(left == right),
-            Operator::NotEqual => truth(left < right || left > right),
+            Operator::NotEqual => truth(left.partial_cmp(&right).is_some_and(Ordering::is_ne)),
             Operator::Add => left + right,
             Operator::Subtract => left - right,
             Operator::Multiply => left * right,
@@ -143,4 +144,4 @@ pub(super) fn find(when: &When, run: &dyn SeriesSource, known: &BTreeMap<String,
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

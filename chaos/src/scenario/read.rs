@@ -1,5 +1,7 @@
 //! From a scenario's text to its steps; what needs the topology is checked after.
 
+use std::cell::RefCell;
+
 use eastfall_fabric::fault::Fault;
 use eastfall_fabric::{Moment, Span};
 use eastfall_topology::{Problem, Problems, Setting, Source, Topology, Word as _};
@@ -84,13 +86,9 @@ fn read_scenario(mut file: Fields<'_, '_>) -> (Option<Scenario>, Option<String>)
     let reader = Steps {
         timeline: timeline.or_else(|| Timeline::new("2000-01-01T00:00:00+00:00", Span::MAX / 4).ok()),
         ends: ends.unwrap_or(Moment::MAX),
+        ids: RefCell::default(),
     };
     let mut read: Vec<Step> = steps.into_iter().filter_map(|step| reader.step(step)).collect();
-    for (index, step) in read.iter().enumerate() {
-        if read[..index].iter().any(|earlier| earlier.id == step.id) {
-            file.note(step.origin.problem("another step has this id", "give every step an id of its own"));
-        }
-    }
     read.sort_by_key(|step| step.at);
     file.finish();
     let scenario = (|| {
@@ -129,9 +127,14 @@ pub(crate) fn time(
     moment
 }
 
+/// The keys of what a step can do.
+const ACTS: [&str; 4] = ["fault", "set", "call", "restart"];
+
 struct Steps {
     timeline: Option<Timeline>,
     ends: Moment,
+    /// Taken by steps further up.
+    ids: RefCell<Vec<String>>,
 }
 
 impl Steps {
@@ -139,6 +142,12 @@ impl Steps {
         let id = fields.needed("id", "a name such as dns.restored");
         if let Some(id) = &id {
             fields.call_it(format!("step[{}]", id.value));
+            let mut ids = self.ids.borrow_mut();
+            if ids.contains(&id.value) {
+                fields
+                    .note(id.origin.problem("another step has this id", "give every step an id of its own"));
+            }
+            ids.push(id.value.clone());
         }
         let kind =
             fields.needed("kind", "trigger (something breaks) or action (of operators)").and_then(|kind| {
@@ -172,7 +181,8 @@ impl Steps {
             let origin = fields.origin();
             fields.note(origin.problem("`retry` goes with set, call and restart", "leave it out"));
         }
-        let origin = fields.origin();
+        let act_key = ACTS.into_iter().find(|key| fields.has(key));
+        let origin = act_key.and_then(|key| fields.any(key)).map_or(fields.origin(), |act| act.origin);
         fields.finish();
         Some(Step {
             id: id?.value,
@@ -188,8 +198,7 @@ impl Steps {
 
     /// The one thing a step does. Every key is read, for the sake of what is wrong in it.
     fn act(&self, fields: &mut Fields<'_, '_>, at: Option<Moment>) -> Option<Act> {
-        let written: Vec<&str> =
-            ["fault", "set", "call", "restart"].into_iter().filter(|key| fields.has(key)).collect();
+        let written: Vec<&str> = ACTS.into_iter().filter(|key| fields.has(key)).collect();
         if written.len() > 1 {
             let message = format!("a step does one thing, and this one has {}", written.join(" and "));
             fields
@@ -250,15 +259,16 @@ fn read_set(fields: Fields<'_, '_>) -> Vec<Setting> {
     let mut settings = Vec::new();
     for path in fields.keys() {
         let Some(Located { value, origin }) = fields.any(path) else { continue };
-        if !path.contains('.') {
+        if path.contains('.') {
+            settings.push(Setting { path: path.to_owned(), value: plain(value).to_string() });
+        } else {
             let message = format!("`{path}` is no path of a value");
             fields.note(
                 origin.problem(message, "write the whole path in quotes: \"service.NAME.KEY\" = VALUE"),
             );
         }
-        settings.push(Setting { path: path.to_owned(), value: plain(value).to_string() });
     }
-    if settings.is_empty() {
+    if fields.keys().next().is_none() {
         fields.note(fields.origin().problem("nothing is set", "write \"service.NAME.KEY\" = VALUE"));
     }
     settings

@@ -28,7 +28,7 @@ use crate::call::Outcome;
 pub use balance::Imbalance;
 pub use edge::EdgeRecorder;
 pub use latency::{Histograms, Latencies, LatencyError, Measure};
-pub use layout::{Layout, Role};
+pub use layout::{EdgeKey, Layout, Role};
 pub use recorder::{Origin, Recorder};
 pub use report::{Aggregate, EdgeReport, Endings, Event, Reading, Report, Sample, Tally};
 pub use results::{Interval, Results, Tick};

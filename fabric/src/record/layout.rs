@@ -10,6 +10,9 @@ use indexmap::IndexMap;
 /// The kind of services whose requests are those of customers.
 const CUSTOMERS: &str = "customers";
 
+/// An edge: the calling and the called service.
+pub type EdgeKey = (Arc<str>, Arc<str>);
+
 /// The part of a topology that the results are laid out by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
@@ -61,7 +64,7 @@ impl Layout {
 
     /// The edges whose requests are those of a system's customers, by system: calls from services of the kind
     /// `customers` if the system has any, else all calls from outside the system.
-    pub fn systems(&self) -> IndexMap<Arc<str>, Vec<(Arc<str>, Arc<str>)>> {
+    pub fn systems(&self) -> IndexMap<Arc<str>, Vec<EdgeKey>> {
         let from_outside = || {
             self.edges().filter_map(|(caller, callee)| {
                 let (from, to) = (self.services.get(caller)?, self.services.get(callee)?);
@@ -70,7 +73,7 @@ impl Layout {
         };
         let with_customers: BTreeSet<&Arc<str>> =
             from_outside().filter(|(_, _, customers, _)| *customers).map(|(.., system)| system).collect();
-        let mut counted: BTreeMap<&Arc<str>, Vec<(Arc<str>, Arc<str>)>> = BTreeMap::new();
+        let mut counted: BTreeMap<&Arc<str>, Vec<EdgeKey>> = BTreeMap::new();
         for (caller, callee, customers, system) in from_outside() {
             if customers || !with_customers.contains(system) {
                 counted.entry(system).or_default().push((Arc::clone(caller), Arc::clone(callee)));

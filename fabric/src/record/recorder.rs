@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use eastfall_topology::time::{Moment, Span};
 use indexmap::IndexMap;
 
-use super::{Aggregate, EdgeRecorder, EdgeReport, Event, Reading, Report, Sample, ServerRecorder};
+use super::{Aggregate, EdgeKey, EdgeRecorder, EdgeReport, Event, Reading, Report, Sample, ServerRecorder};
 use crate::clock::Clock;
 
 /// Events one instance may have in one sampling interval. A loop that goes wrong in virtual time makes millions of them
@@ -41,7 +41,7 @@ struct Books {
     events_dropped: u64,
     gauges: IndexMap<Arc<str>, (Aggregate, f64)>,
     counts: IndexMap<Arc<str>, u64>,
-    edges: IndexMap<(Arc<str>, Arc<str>), EdgeRecorder>,
+    edges: IndexMap<EdgeKey, EdgeRecorder>,
     server: Option<ServerRecorder>,
     /// The number of the interval whose latencies are being recorded.
     latency_interval: u64,
@@ -102,6 +102,11 @@ impl Recorder {
     /// The recorder of what this instance serves.
     pub fn server(&self) -> ServerRecorder {
         self.books().server.get_or_insert_default().clone()
+    }
+
+    /// The instance has died, and this recorder goes on for the next one of that name: what it held is gone.
+    pub fn died(&self) {
+        self.books().gauges.clear();
     }
 
     /// Hands over what came together until a sampling tick.
@@ -232,6 +237,12 @@ mod tests {
         recorder.gauge("leases.held", 7.0);
         recorder.count("expired", 3);
         assert_eq!(readings(&recorder.take_last(at(10))), [("expired".to_owned(), 3.0)]);
+        recorder.died();
+        assert_eq!(
+            readings(&recorder.take(at(20))),
+            [("expired".to_owned(), 0.0)],
+            "but its counts are known"
+        );
     }
 
     #[test]

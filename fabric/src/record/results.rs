@@ -11,8 +11,8 @@ use super::series::ColumnId;
 use super::totals::{edge_name, share};
 use super::window::{by_minute, windows};
 use super::{
-    Aggregate, EdgeReport, EdgeTotals, Ending, Event, Histograms, Imbalance, Latencies, Layout, Reading,
-    Report, Sample, Series, ServerTotals, SystemTotals, Tally, balance,
+    Aggregate, EdgeKey, EdgeReport, EdgeTotals, Ending, Event, Histograms, Imbalance, Latencies, Layout,
+    Reading, Report, Sample, Series, ServerTotals, SystemTotals, Tally, balance,
 };
 
 /// One run's books.
@@ -20,7 +20,7 @@ use super::{
 pub struct Results {
     layout: Layout,
     series: Series,
-    edges: IndexMap<(Arc<str>, Arc<str>), Edge>,
+    edges: IndexMap<EdgeKey, Edge>,
     systems: IndexMap<Arc<str>, System>,
     /// Where a service's own series are, by service and name.
     columns: IndexMap<Arc<str>, IndexMap<Arc<str>, ColumnId>>,
@@ -40,7 +40,7 @@ struct Edge {
 
 #[derive(Debug)]
 struct System {
-    edges: Vec<(Arc<str>, Arc<str>)>,
+    edges: Vec<EdgeKey>,
     columns: [ColumnId; SYSTEM_SERIES.len()],
     error_share: ColumnId,
 }

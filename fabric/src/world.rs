@@ -302,7 +302,7 @@ impl World {
     }
 
     /// Samples what has a state rather than events, before the recorder hands over.
-    pub(crate) fn sample(&self) {
+    pub fn sample(&self) {
         let waiting: usize =
             lock(&self.0.servers).iter().filter_map(Weak::upgrade).map(|s| s.queue_length()).sum();
         if self.service(|service| service.capacity.is_some()) == Some(true) {

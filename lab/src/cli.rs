@@ -5,28 +5,30 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+use crate::export::Format;
 
 /// Exit statuses of the program.
-pub(crate) mod exit {
+pub mod exit {
     /// Done as asked.
-    pub(crate) const DONE: u8 = 0;
+    pub const DONE: u8 = 0;
     /// The run ended, but did not show what its expectations demand.
-    pub(crate) const FAILED: u8 = 1;
+    pub const FAILED: u8 = 1;
     /// Bad usage, file or topology; or something on this machine stands in the way.
-    pub(crate) const USAGE: u8 = 2;
+    pub const USAGE: u8 = 2;
 }
 
 /// A chaos lab for cascading failures.
 #[derive(Debug, Parser)]
 #[command(name = "eastfall", version, about, long_about = None, arg_required_else_help = true)]
-pub(crate) struct Cli {
+pub struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Launch the live fleet: real processes, sockets and DNS.
     Up(Up),
     /// Run a scenario in virtual time.
@@ -50,142 +52,130 @@ pub(crate) enum Command {
 
 /// Which scenario, under which settings.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Scenario {
+pub struct Scenario {
     /// The scenario file.
     #[arg(value_name = "SCENARIO", default_value = "scenarios/2025-10-20.toml")]
-    pub(crate) scenario: PathBuf,
+    pub scenario: PathBuf,
     /// The topology file, instead of the one that the scenario names.
     #[arg(long, value_name = "FILE")]
-    pub(crate) topology: Option<PathBuf>,
+    pub topology: Option<PathBuf>,
     /// Seed of all randomness.
     #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Set a value of the topology, such as service.dwfm.calls.dynamodb.retry.backoff=exponential.
     #[arg(long = "set", value_name = "PATH=VALUE")]
-    pub(crate) settings: Vec<String>,
-    /// Multiply arrivals, populations and capacities together.
-    #[arg(long, value_name = "K", default_value_t = 1.0)]
-    pub(crate) load: f64,
+    pub settings: Vec<String>,
+    /// Multiply arrivals, populations and capacities together. Default: 1 in virtual time; live, what fits the machine.
+    #[arg(long, value_name = "K")]
+    pub load: Option<f64>,
     /// Leave out all that operators did.
     #[arg(long)]
-    pub(crate) without_operators: bool,
+    pub without_operators: bool,
     /// Leave out a step, or a group of steps.
     #[arg(long, value_name = "STEP-ID")]
-    pub(crate) without: Vec<String>,
+    pub without: Vec<String>,
     /// Move a step, or a group of steps, such as dns.restored=-1h.
     #[arg(long, value_name = "STEP-ID=+1h", allow_hyphen_values = true)]
-    pub(crate) shift: Vec<String>,
+    pub shift: Vec<String>,
     /// End the run here: 02:25, 2025-10-20T02:25 or +2h37m after the incident's start.
     #[arg(long, value_name = "TIME")]
-    pub(crate) until: Option<String>,
+    pub until: Option<String>,
     /// Where the run folder is made; default: runs/SCENARIO-TIME.
     #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Up {
+pub struct Up {
     #[command(flatten)]
-    pub(crate) scenario: Scenario,
+    pub scenario: Scenario,
     /// How many times faster than the wall the incident's time runs.
     #[arg(long, value_name = "N", default_value_t = 60.0)]
-    pub(crate) speed: f64,
+    pub speed: f64,
     /// No page, plain progress: for scripts and continuous integration.
     #[arg(long)]
-    pub(crate) headless: bool,
+    pub headless: bool,
     /// Print the run's summary as one JSON object at the end.
     #[arg(long)]
-    pub(crate) json: bool,
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Run {
+pub struct Run {
     #[command(flatten)]
-    pub(crate) scenario: Scenario,
+    pub scenario: Scenario,
     /// Print the run's summary as one JSON object.
     #[arg(long)]
-    pub(crate) json: bool,
+    pub json: bool,
     /// Send every call through the generated client, the wire format and the generated server.
     #[arg(long)]
-    pub(crate) codec: bool,
+    pub codec: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Score {
+pub struct Score {
     /// The run folder.
-    pub(crate) run: PathBuf,
+    pub run: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
-    pub(crate) json: bool,
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Export {
+pub struct Export {
     /// The run folder.
-    pub(crate) run: PathBuf,
+    pub run: PathBuf,
     /// What to write.
     #[arg(long, value_enum)]
-    pub(crate) format: Format,
+    pub format: Format,
     /// Where to write it.
     #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// HdrHistogram interval logs.
-    Hlog,
-    /// HdrHistogram percentile tables.
-    Hgrm,
-    /// Comma-separated values.
-    Csv,
-    /// JSON.
-    Json,
+    pub out: PathBuf,
 }
 
 /// Which of the running fleets.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Which {
+pub struct Which {
     /// The run folder of the fleet; needed only if several are up.
     #[arg(long, value_name = "RUN")]
-    pub(crate) fleet: Option<PathBuf>,
+    pub fleet: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Set {
+pub struct Set {
     /// What to set, such as service.customers-web.calls.dynamodb.retry.attempts=1.
     #[arg(value_name = "PATH=VALUE")]
-    pub(crate) setting: String,
+    pub setting: String,
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub which: Which,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Inject {
+pub struct Inject {
     /// The fault in words, such as 'latency 15s on dns-enactor-c->route53 for 5m'; `stop` ends all faults.
     #[arg(value_name = "FAULT", num_args = 1..)]
-    pub(crate) fault: Vec<String>,
+    pub fault: Vec<String>,
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub which: Which,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Status {
+pub struct Status {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub which: Which,
     /// Print one JSON object.
     #[arg(long)]
-    pub(crate) json: bool,
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct TopologyCommand {
+pub struct TopologyCommand {
     #[command(subcommand)]
-    pub(crate) what: TopologyWhat,
+    pub what: TopologyWhat,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum TopologyWhat {
+pub enum TopologyWhat {
     /// Check a file and print all that is wrong with it.
     Check(TopologyFile),
     /// Print the graph.
@@ -199,21 +189,21 @@ pub(crate) enum TopologyWhat {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct TopologyFile {
+pub struct TopologyFile {
     /// The topology file.
     #[arg(value_name = "FILE", default_value = "topology.toml")]
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// Set a value before checking.
     #[arg(long = "set", value_name = "PATH=VALUE")]
-    pub(crate) settings: Vec<String>,
+    pub settings: Vec<String>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Serve {
+pub struct Serve {
     /// The instance to be.
     #[arg(long)]
-    pub(crate) instance: String,
+    pub instance: String,
     /// The fleet's description, written by `up` into the run folder.
     #[arg(long, value_name = "FILE")]
-    pub(crate) fleet: PathBuf,
+    pub fleet: PathBuf,
 }

@@ -1,5 +1,17 @@
-//! What is left of a run: its folder, its summary, and exports of both for other programs.
+//! The lab: it runs scenarios, live and in virtual time, and shows what came of them.
+//!
+//! The `eastfall` program is a thin `main` over this library, so that benches and tests can use the same parts.
 
+pub mod cli;
+pub mod conclusion;
+pub mod control;
 pub mod export;
+pub mod failure;
+pub mod journal;
+pub mod live;
 pub mod run_folder;
+pub mod score;
+pub mod session;
+pub mod show;
+pub mod simulate;
 pub mod summary;

@@ -1,1 +1,137 @@
-fn main() {}
+//! The `eastfall` program.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "only the program prints, and only here")]
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use eastfall::cli::{self, Cli, Command, exit};
+use eastfall::conclusion::Conclusion;
+use eastfall::failure::Failure;
+use eastfall::run_folder::{Mode, RunFolder, RunWriter};
+use eastfall::session::{self, Session};
+use eastfall::simulate::{Options, simulate};
+use eastfall::{control, export, live, score, show};
+use eastfall_topology::time::Moment;
+use indicatif::{ProgressBar, ProgressStyle};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging();
+    let outcome = match cli.command {
+        Command::Run(arguments) => run(&arguments),
+        Command::Up(arguments) => live::up::up(&arguments),
+        Command::Serve(arguments) => return live::serve::serve(&arguments),
+        Command::Score(arguments) => score(&arguments),
+        Command::Export(arguments) => export(&arguments),
+        Command::Topology(arguments) => topology(arguments.what),
+        Command::Status(arguments) => print(control::client::status(&arguments)),
+        Command::Set(arguments) => print(control::client::set(&arguments)),
+        Command::Inject(arguments) => print(control::client::inject(&arguments)),
+    };
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}
+
+/// Logs go to standard error, which in an instance of a fleet is a file of its own.
+fn start_logging() {
+    use tracing_subscriber::{filter::Targets, prelude::*};
+    let level = std::env::var("EASTFALL_LOG").ok().and_then(|level| level.parse().ok());
+    let ours = Targets::new().with_default(level.unwrap_or(tracing::Level::WARN));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
+}
+
+fn print(text: Result<String, Failure>) -> Result<u8, Failure> {
+    print!("{}", text?);
+    Ok(exit::DONE)
+}
+
+fn run(arguments: &cli::Run) -> Result<u8, Failure> {
+    let session = Session::load(&arguments.scenario, Mode::Sim, None)?;
+    let folder = session.folder(arguments.scenario.out.as_deref());
+    let writer = RunWriter::create(&folder, &session.description)?;
+    let timeline = &session.scenario.timeline;
+    let bar = progress_bar(session.until);
+    let mut progress = |now: Moment| {
+        bar.set_position(now.as_nanos() / 1_000_000_000);
+        bar.set_message(timeline.written(timeline.date(now)));
+    };
+    let options = Options { codec: arguments.codec, writer: Some(writer), progress: Some(&mut progress) };
+    let conclusion = simulate(&session, options)?;
+    bar.finish_and_clear();
+    if arguments.json {
+        println!("{}", json(&conclusion.summary)?);
+    } else {
+        print!("{}", show::conclusion(&session, &conclusion, &folder));
+    }
+    Ok(verdict(&conclusion))
+}
+
+/// Prints the checks that failed; the exit status says whether there were any.
+fn verdict(conclusion: &Conclusion) -> u8 {
+    let failed = conclusion.failed_checks();
+    for check in &failed {
+        eprintln!("not as expected: {check}");
+    }
+    if failed.is_empty() { exit::DONE } else { exit::FAILED }
+}
+
+fn progress_bar(until: Moment) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(until.as_nanos() / 1_000_000_000);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map_err(|error| Failure(error.to_string()))
+}
+
+fn score(arguments: &cli::Score) -> Result<u8, Failure> {
+    let score = score::Score::of(&RunFolder::open(&arguments.run)?)?;
+    if arguments.json {
+        println!("{}", json(&score)?);
+    } else {
+        print!("{score}");
+    }
+    Ok(exit::DONE)
+}
+
+fn export(arguments: &cli::Export) -> Result<u8, Failure> {
+    let run = RunFolder::open(&arguments.run)?;
+    for file in export::export(&run, arguments.format, &arguments.out)? {
+        println!("{}", file.display());
+    }
+    Ok(exit::DONE)
+}
+
+fn topology(what: cli::TopologyWhat) -> Result<u8, Failure> {
+    match what {
+        cli::TopologyWhat::Check(file) => {
+            let topology = session::load_topology(&file.file, &file.settings, 1.0)?;
+            let instances: usize = topology.services.values().map(|service| service.instances.len()).sum();
+            let edges: usize = topology.services.values().map(|service| service.calls.len()).sum();
+            println!(
+                "{}: sound: {} services, {instances} instances, {edges} edges",
+                file.file.display(),
+                topology.services.len()
+            );
+        }
+        cli::TopologyWhat::Graph { file, dot } => {
+            let topology = session::load_topology(&file.file, &file.settings, 1.0)?;
+            print!("{}", if dot { topology.graph_dot() } else { topology.graph_text() });
+        }
+    }
+    Ok(exit::DONE)
+}

@@ -20,7 +20,7 @@ use super::pipe::{FleetFile, FromInstance, ToInstance};
 use crate::cli::{self, exit};
 
 /// Is an instance until the supervisor says stop or goes away.
-pub(crate) fn serve(arguments: &cli::Serve) -> ExitCode {
+pub fn serve(arguments: &cli::Serve) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime can't be built: {error}")),

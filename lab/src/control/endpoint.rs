@@ -1,0 +1,273 @@
+//! The server's side: it passes wishes on to the chaos controller, so that they appear in the run's events.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use eastfall_chaos::controller::{Request as Wanted, Wish};
+use eastfall_chaos::timeline::Timeline;
+use eastfall_fabric::clock::Clock;
+use eastfall_fabric::engine::live::LiveClock;
+use eastfall_fabric::network::directory::Directory;
+use eastfall_fabric::record::{Event, Results};
+use eastfall_proto::control::control_server::{Control, ControlServer};
+use eastfall_proto::control::{
+    FaultStatus, InjectRequest, InjectResponse, InstanceStatus, SetRequest, SetResponse, StatusRequest,
+    StatusResponse, StopFaultsRequest, StopFaultsResponse, SystemStatus,
+};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use super::TOKEN;
+use super::registry::{FleetEntry, Registered, register};
+use crate::failure::Failure;
+use crate::live::supervisor::{Standing, Supervisor};
+use crate::session::Session;
+
+/// What there is to know of a running fleet.
+pub struct Board {
+    scenario: String,
+    run: PathBuf,
+    name_server: String,
+    timeline: Timeline,
+    clock: Clock,
+    supervisor: Supervisor,
+    /// Instance, service, system, addresses.
+    instances: Vec<(String, String, String, Vec<String>)>,
+    window_share: f64,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// By id: the fault in words, and since when.
+    faults: BTreeMap<String, (String, String)>,
+    settings: Vec<String>,
+    systems: Vec<SystemStatus>,
+}
+
+impl Board {
+    /// A board of a fleet that has just begun.
+    pub fn new(
+        session: &Session,
+        supervisor: &Supervisor,
+        directory: &Directory,
+        clock: Clock,
+        run: &Path,
+    ) -> Arc<Board> {
+        let topology = &session.topology;
+        let name_server = topology.region.dns_service.as_deref().and_then(|dns| directory.of_service(dns).first().copied());
+        let instances = topology.services.values().flat_map(|service| {
+            service.instances.iter().map(|instance| {
+                let addresses = directory.of_instance(instance).iter().map(ToString::to_string).collect();
+                (instance.clone(), service.name.clone(), service.system.clone(), addresses)
+            })
+        });
+        Arc::new(Board {
+            scenario: session.scenario.id.clone(),
+            run: run.to_owned(),
+            name_server: name_server.map(|address| format!("{address}:{}", topology.region.dns_port)).unwrap_or_default(),
+            timeline: session.scenario.timeline.clone(),
+            clock,
+            supervisor: supervisor.clone(),
+            instances: instances.collect(),
+            window_share: topology.record.window_share,
+            seen: Mutex::default(),
+        })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up what has been recorded.
+    pub fn note(&self, results: &Results, events: &[Event]) {
+        let mut seen = self.seen();
+        for event in events {
+            let field = |name: &str| {
+                event.fields.iter().find(|(key, _)| key.as_ref() == name).map(|(_, value)| value.to_string()).unwrap_or_default()
+            };
+            match event.kind.as_ref() {
+                "fault.injected" => {
+                    let since = self.timeline.written(self.timeline.date(event.at));
+                    seen.faults.insert(field("id"), (field("fault"), since));
+                }
+                "fault.ended" => {
+                    seen.faults.remove(&field("id"));
+                }
+                "setting.changed" => seen.settings.push(format!("{}={}", field("path"), field("value"))),
+                _ => {}
+            }
+        }
+        let minute = 60.0 / results.layout().sample.as_secs_f64();
+        let recent = |name: String| -> f64 {
+            let values = results.series().values(&name).unwrap_or_default();
+            values.iter().rev().take(minute.ceil() as usize).filter(|value| value.is_finite()).sum()
+        };
+        seen.systems = results
+            .systems()
+            .map(|system| {
+                let requests = recent(format!("system.{}.requests", system.name));
+                let failed = recent(format!("system.{}.failed", system.name)) + recent(format!("system.{}.rejected", system.name));
+                SystemStatus {
+                    name: system.name.to_string(),
+                    requests: requests as u64,
+                    failed: failed as u64,
+                    impaired: requests > 0.0 && failed / requests >= self.window_share,
+                }
+            })
+            .collect();
+    }
+
+    fn status(&self) -> StatusResponse {
+        let seen = self.seen();
+        let instance = |(name, service, system, addresses): &(String, String, String, Vec<String>)| {
+            let (standing, pid) = self.supervisor.standing(name).unwrap_or((Standing::Down, None));
+            InstanceStatus {
+                name: name.clone(),
+                service: service.clone(),
+                system: system.clone(),
+                state: format!("{standing:?}").to_lowercase(),
+                pid: pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
+                addresses: addresses.clone(),
+            }
+        };
+        let fault = |(id, (fault, since)): (&String, &(String, String))| FaultStatus {
+            id: id.clone(),
+            fault: fault.clone(),
+            since: since.clone(),
+            until: String::new(),
+        };
+        StatusResponse {
+            now: self.timeline.written(self.timeline.date(self.clock.now())),
+            speed: self.clock.as_live().map_or(1.0, LiveClock::speed),
+            scenario: self.scenario.clone(),
+            run: self.run.display().to_string(),
+            name_server: self.name_server.clone(),
+            instances: self.instances.iter().map(instance).collect(),
+            faults: seen.faults.iter().map(fault).collect(),
+            systems: seen.systems.clone(),
+            settings: seen.settings.clone(),
+        }
+    }
+}
+
+/// An open endpoint; it closes when this is dropped.
+pub struct Endpoint {
+    address: SocketAddr,
+    _registered: Registered,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Endpoint {
+    /// Serves on a listener, and enters the fleet among those that are up.
+    ///
+    /// # Errors
+    /// If the fleet can't be entered.
+    pub fn open(
+        listener: TcpListener,
+        board: Arc<Board>,
+        wishes: mpsc::Sender<Wish>,
+        run: &Path,
+    ) -> Result<Endpoint, Failure> {
+        let address = listener.local_addr().map_err(|error| Failure(error.to_string()))?;
+        let token = token()?;
+        let run = std::fs::canonicalize(run).map_err(|error| Failure::file(run, error))?;
+        let pid = i32::try_from(std::process::id()).unwrap_or_default();
+        let entry = FleetEntry { pid, address: address.to_string(), token: token.clone(), run };
+        let registered = register(&entry)?;
+        let service = ControlServer::with_interceptor(Desk { board, wishes }, move |request: Request<()>| {
+            let shown = request.metadata().get(TOKEN).map(|value| value.as_bytes());
+            if shown == Some(token.as_bytes()) {
+                Ok(request)
+            } else {
+                Err(Status::unauthenticated("this endpoint asks for the fleet's token, which only its user can read"))
+            }
+        });
+        let serving = tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+        let serving = crate::live::supervisor::detach_with_handle(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the control endpoint stopped");
+            }
+        });
+        Ok(Endpoint { address, _registered: registered, serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// 128 bits that nobody can guess, in hexadecimal.
+fn token() -> Result<String, Failure> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0_u8; 16];
+    let read = std::fs::File::open(source).and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| Failure::file(source, error))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Where wishes are taken.
+struct Desk {
+    board: Arc<Board>,
+    wishes: mpsc::Sender<Wish>,
+}
+
+impl Desk {
+    async fn wish(&self, wanted: Wanted) -> Result<String, Status> {
+        let (wish, answer) = Wish::new(wanted);
+        let over = || Status::unavailable("the run is over");
+        self.wishes.send(wish).await.map_err(|_| over())?;
+        answer.await.map_err(|_| over())?.map_err(Status::invalid_argument)
+    }
+}
+
+#[tonic::async_trait]
+impl Control for Desk {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        Ok(Response::new(self.board.status()))
+    }
+
+    async fn set(&self, request: Request<SetRequest>) -> Result<Response<SetResponse>, Status> {
+        self.wish(Wanted::Set(request.into_inner().setting)).await?;
+        let up = |(name, ..): &&(String, String, String, Vec<String>)| {
+            matches!(self.board.supervisor.standing(name), Some((Standing::Up, _)))
+        };
+        let acknowledged = self.board.instances.iter().filter(up).count();
+        Ok(Response::new(SetResponse { acknowledged: u32::try_from(acknowledged).unwrap_or(u32::MAX) }))
+    }
+
+    async fn inject(&self, request: Request<InjectRequest>) -> Result<Response<InjectResponse>, Status> {
+        let text = request.into_inner().fault;
+        let injection = text.parse().map_err(|error: eastfall_fabric::fault::FaultError| {
+            Status::invalid_argument(error.to_string())
+        })?;
+        let answer = self.wish(Wanted::Inject(injection)).await?;
+        let id = answer.split(':').next().unwrap_or_default().to_owned();
+        Ok(Response::new(InjectResponse { id }))
+    }
+
+    async fn stop_faults(&self, request: Request<StopFaultsRequest>) -> Result<Response<StopFaultsResponse>, Status> {
+        let id = request.into_inner().id;
+        let ids = if id.is_empty() { self.board.seen().faults.keys().cloned().collect() } else { vec![id] };
+        let mut stopped = 0;
+        for id in ids {
+            self.wish(Wanted::Remove(id)).await?;
+            stopped += 1;
+        }
+        Ok(Response::new(StopFaultsResponse { stopped }))
+    }
+}

@@ -1,0 +1,185 @@
+//! What a command line asks to be run: scenario, topology and expectations, read and checked together.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use eastfall_chaos::expect::Expectations;
+use eastfall_chaos::reference::Reference;
+use eastfall_chaos::scenario::{Edits, Scenario};
+use eastfall_fabric::record::Layout;
+use eastfall_fabric::world::Kind;
+use eastfall_topology::time::Moment;
+use eastfall_topology::{KindSchema, Setting, Source, Topology};
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::run_folder::{Description, File, Mode};
+
+/// A checked scenario on a checked topology.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The scenario, with the command line's changes.
+    pub scenario: Scenario,
+    /// What it should show, if it says.
+    pub expectations: Option<Expectations>,
+    /// The region.
+    pub topology: Topology,
+    /// When the run ends.
+    pub until: Moment,
+    /// The seed of all randomness.
+    pub seed: u64,
+    /// What goes into the run folder.
+    pub description: Description,
+}
+
+/// The schemas of all kinds of services.
+pub fn schemas() -> Vec<KindSchema> {
+    eastfall_services::kinds().iter().map(|kind: &Kind| kind.schema).collect()
+}
+
+/// Reads and checks a topology file.
+///
+/// # Errors
+/// If it can't be read, or everything that is wrong in it.
+pub fn load_topology(file: &Path, settings: &[String], load: f64) -> Result<Topology, Failure> {
+    let text = read(file)?;
+    let settings = parse_settings(settings)?;
+    Ok(Topology::load(Source { file: &name(file), text: &text }, &settings, &schemas(), load)?)
+}
+
+impl Session {
+    /// Reads and checks everything that a command line names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of it.
+    pub fn load(arguments: &cli::Scenario, mode: Mode, speed: Option<f64>) -> Result<Session, Failure> {
+        let scenario_text = read(&arguments.scenario)?;
+        let scenario_name = name(&arguments.scenario);
+        let draft = Scenario::draft(Source { file: &scenario_name, text: &scenario_text });
+        let named = draft.topology().map(|topology| beside(&arguments.scenario, topology));
+        let Some(topology_file) = arguments.topology.clone().or(named) else {
+            return Err(draft.unchecked().err().map_or_else(
+                || Failure(format!("{scenario_name}: names no topology; add topology = \"FILE\"")),
+                Failure::from,
+            ));
+        };
+        let topology = match load_topology(&topology_file, &arguments.settings, arguments.load.unwrap_or(1.0)) {
+            Ok(topology) => topology,
+            // What is wrong with the scenario itself is worth knowing too.
+            Err(Failure(problems)) => {
+                let more = draft.unchecked().err().map(|more| format!("\n{more}")).unwrap_or_default();
+                return Err(Failure(problems + &more));
+            }
+        };
+        let whole = draft.check(&topology)?;
+        let edits = edits(arguments)?;
+        let scenario = whole.edit(&edits)?;
+        let (expectations, expectations_file) = expectations(&arguments.scenario, &whole)?;
+        let until = until(arguments.until.as_deref(), &scenario)?;
+        let layout = Layout::of(&topology);
+        let description = Description {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: std::env::args().collect(),
+            mode,
+            speed,
+            seed: arguments.seed,
+            load: arguments.load.unwrap_or(1.0),
+            settings: arguments.settings.clone(),
+            without_operators: arguments.without_operators,
+            without: arguments.without.clone(),
+            shift: arguments.shift.clone(),
+            until: arguments.until.clone(),
+            starts: scenario.timeline.written(scenario.timeline.starts()),
+            lead: scenario.timeline.lead(),
+            systems: Description::systems_of(&layout),
+            scenario: File { file: scenario_name, text: scenario_text },
+            expectations: expectations_file,
+            topology: File { file: topology.source().0.to_owned(), text: topology.source().1.to_owned() },
+        };
+        Ok(Session { scenario, expectations, topology, until, seed: arguments.seed, description })
+    }
+
+    /// Where the run folder goes: as asked, or a fresh name under `runs`.
+    pub fn folder(&self, asked: Option<&Path>) -> PathBuf {
+        if let Some(asked) = asked {
+            return asked.to_owned();
+        }
+        let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let base = format!("{}-{stamp}-{}", self.scenario.id, self.seed);
+        // Two runs may begin in the same second.
+        let fresh = (0..).map(|number| match number {
+            0 => Path::new("runs").join(&base),
+            _ => Path::new("runs").join(format!("{base}-{number}")),
+        });
+        fresh.into_iter().find(|folder| !folder.exists()).unwrap_or_default()
+    }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    fs::read_to_string(file).map_err(|error| Failure::file(file, error))
+}
+
+fn name(file: &Path) -> String {
+    file.display().to_string()
+}
+
+/// A file that another one names, relative to that.
+fn beside(file: &Path, other: &str) -> PathBuf {
+    let joined = file.parent().unwrap_or(Path::new("")).join(other);
+    // `scenarios/../topology.toml` reads better as `topology.toml`.
+    let mut plain = PathBuf::new();
+    for part in joined.components() {
+        match part {
+            std::path::Component::ParentDir if plain.file_name().is_some() => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+fn parse_settings(settings: &[String]) -> Result<Vec<Setting>, Failure> {
+    let parse = |text: &String| text.parse().map_err(|error| Failure(format!("--set {text}: {error}")));
+    settings.iter().map(parse).collect()
+}
+
+fn edits(arguments: &cli::Scenario) -> Result<Edits, Failure> {
+    let parse = |text: &String| text.parse().map_err(|error| Failure(format!("--shift {text}: {error}")));
+    let shifts = arguments.shift.iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(Edits { without: arguments.without.clone(), without_operators: arguments.without_operators, shifts })
+}
+
+fn expectations(file: &Path, scenario: &Scenario) -> Result<(Option<Expectations>, Option<File>), Failure> {
+    let Some(named) = &scenario.expectations else { return Ok((None, None)) };
+    let file = beside(file, named);
+    let (text, file_name) = (read(&file)?, name(&file));
+    let source = Source { file: &file_name, text: &text };
+    let reference = match Expectations::reference(source) {
+        None => None,
+        Some(reference) => {
+            let reference = beside(&file, &reference);
+            let (text, name) = (read(&reference)?, name(&reference));
+            Some(Reference::read(Source { file: &name, text: &text })?)
+        }
+    };
+    let expectations = Expectations::read(source, scenario, reference.as_ref())?;
+    Ok((Some(expectations), Some(File { file: file_name, text })))
+}
+
+fn until(text: Option<&str>, scenario: &Scenario) -> Result<Moment, Failure> {
+    let Some(text) = text else { return Ok(scenario.ends) };
+    let timeline = &scenario.timeline;
+    let date = timeline.read(text, timeline.starts()).map_err(|error| Failure(format!("--until {text}: {error}")))?;
+    let moment = timeline.moment(date).filter(|moment| *moment > Moment::START);
+    let moment = moment.ok_or_else(|| {
+        let begins = timeline.written(timeline.date(Moment::START));
+        Failure(format!("--until {text}: lies before the run begins ({begins}); choose a later time"))
+    })?;
+    if moment > scenario.ends {
+        let ends = timeline.written(timeline.date(scenario.ends));
+        return Err(Failure(format!("--until {text}: lies after the scenario ends ({ends}); choose an earlier time")));
+    }
+    Ok(moment)
+}
+

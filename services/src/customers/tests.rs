@@ -37,7 +37,7 @@ impl Lab {
 
     fn ended(&self, ending: Ending) -> u64 {
         let edges = self.reports().into_iter().filter_map(|report| match report {
-            Report::Edge(edge) => Some(edge.tally.requests.get(ending)),
+            Report::Edge(edge) => Some(edge.tally.requests.of(ending)),
             _ => None,
         });
         edges.sum()

@@ -19,6 +19,7 @@ use eastfall_fabric::Moment;
 use eastfall_fabric::clock::Clock;
 use eastfall_fabric::fault::Fault;
 use eastfall_fabric::fleet::Fleet;
+use eastfall_fabric::record::Recorder;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -32,6 +33,12 @@ use crate::scenario::{Act, Scenario, Step};
 pub trait Journal: Send + Sync {
     /// Something happened now.
     fn event(&self, kind: &str, fields: &[(&str, String)]);
+}
+
+impl Journal for Recorder {
+    fn event(&self, kind: &str, fields: &[(&str, String)]) {
+        Recorder::event(self, kind, fields);
+    }
 }
 
 /// Drives one fleet.

@@ -12,4 +12,6 @@ pub mod timeline;
 
 mod reader;
 #[cfg(test)]
+mod shipped;
+#[cfg(test)]
 mod testing;

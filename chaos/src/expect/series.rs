@@ -1,6 +1,7 @@
 //! The series of a run, as predicates see them.
 
 use eastfall_fabric::Moment;
+use eastfall_fabric::record::Series;
 
 /// Sampled values of a run. All series share the sampling moments.
 pub trait SeriesSource {
@@ -12,6 +13,18 @@ pub trait SeriesSource {
 
     /// The name of every series.
     fn names(&self) -> Vec<&str>;
+}
+
+impl SeriesSource for Series {
+    fn times(&self) -> &[Moment] {
+        Series::times(self)
+    }
+    fn values(&self, name: &str) -> Option<&[f64]> {
+        Series::values(self, name)
+    }
+    fn names(&self) -> Vec<&str> {
+        Series::names(self).collect()
+    }
 }
 
 /// Whether the run has the systems that a series would belong to: only then is its absence a mistake.

@@ -3,11 +3,26 @@
 //! A server under overload can be busy all the time and of use to no one: its answers come after their callers gave
 //! up. Throughput hides that, so late answers are counted apart.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use eastfall_topology::time::{Moment, Span};
 
 use super::{Aggregate, Reading};
+
+const LONGEST_WAIT: &str = "server.longest_wait_s";
+
+const NAMES: [&str; 7] = [
+    "server.served",
+    "server.rejected",
+    "server.late",
+    "server.waited",
+    "server.wait_s",
+    "server.time_s",
+    LONGEST_WAIT,
+];
+
+/// The names, made once: they are handed over at every tick of every instance.
+static INTERNED: LazyLock<[Arc<str>; NAMES.len()]> = LazyLock::new(|| NAMES.map(Arc::from));
 
 /// Records what one instance served. Cheap to clone.
 ///
@@ -51,20 +66,17 @@ impl ServerRecorder {
     }
 
     /// Hands over what came together.
-    pub(super) fn take(&self) -> [Reading; 7] {
+    pub(super) fn take(&self) -> [Reading; NAMES.len()] {
         let book = std::mem::take(&mut *self.book());
-        let reading = |name: &'static str, aggregate, value| Reading { name: name.into(), aggregate, value };
-        let count = |name, value: u64| reading(name, Aggregate::Count, value as f64);
-        let seconds = |name, value: Span| reading(name, Aggregate::Count, value.as_secs_f64());
-        [
-            count("server.served", book.served),
-            count("server.rejected", book.refused),
-            count("server.late", book.late),
-            count("server.waited", book.waited),
-            seconds("server.wait_s", book.wait),
-            seconds("server.time_s", book.time),
-            reading("server.longest_wait_s", Aggregate::Maximum, book.longest_wait.as_secs_f64()),
-        ]
+        let [wait, time, longest_wait] = [book.wait, book.time, book.longest_wait].map(Span::as_secs_f64);
+        let counts = [book.served, book.refused, book.late, book.waited].map(|count| count as f64);
+        let [served, refused, late, waited] = counts;
+        let values = [served, refused, late, waited, wait, time, longest_wait];
+        std::array::from_fn(|index| Reading {
+            name: Arc::clone(&INTERNED[index]),
+            aggregate: if NAMES[index] == LONGEST_WAIT { Aggregate::Maximum } else { Aggregate::Count },
+            value: values[index],
+        })
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

@@ -45,17 +45,3 @@ pub(super) fn has_system_of(names: &[&str], series: &str) -> bool {
     let callee = rest.split('.').next().unwrap_or_default();
     (caller.is_empty() || has(caller)) && has(callee)
 }
-
-impl SeriesSource for eastfall_fabric::record::Series {
-    fn times(&self) -> &[Moment] {
-        self.times()
-    }
-
-    fn values(&self, name: &str) -> Option<&[f64]> {
-        self.values(name)
-    }
-
-    fn names(&self) -> Vec<&str> {
-        self.names().collect()
-    }
-}

@@ -89,7 +89,7 @@ impl Board {
         let mut seen = self.seen();
         for event in events {
             let field = |name: &str| {
-                event.fields.iter().find(|(key, _)| key.as_ref() == name).map(|(_, value)| value.to_string()).unwrap_or_default()
+                event.fields.get(name).map(ToString::to_string).unwrap_or_default()
             };
             match event.kind.as_ref() {
                 "fault.injected" => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use eastfall_fabric::call::{Call, Context, Handler as _};
+use eastfall_fabric::call::{Call, Context};
 use eastfall_fabric::fleet::{Command, Fleet, FleetError, Recipient};
 use eastfall_fabric::network::directory::Directory;
 use eastfall_fabric::network::live::LiveBackend;

@@ -61,8 +61,7 @@ where
 
     fn call(&mut self, attempt: Attempt) -> HedgeFuture<S> {
         HedgeFuture {
-            first: self.inner.call(attempt.clone()),
-            first_ended: false,
+            first: Some(self.inner.call(attempt.clone())),
             hedges: Vec::new(),
             failure: None,
             launched: 0,
@@ -77,9 +76,9 @@ where
 pin_project! {
     /// The future of a [`Hedged`] call.
     pub struct HedgeFuture<S: Service<Attempt>> {
+        // Dropped as soon as it has ended: it may hold the slot that its own hedge is waiting for.
         #[pin]
-        first: S::Future,
-        first_ended: bool,
+        first: Option<S::Future>,
         // Boxed, so that a call that needs no hedge allocates nothing for it.
         hedges: Vec<Pin<Box<Oneshot<S, Attempt>>>>,
         failure: Option<Failure>,
@@ -100,10 +99,10 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<AttemptResult> {
         let mut this = self.project();
         loop {
-            if !*this.first_ended
-                && let Poll::Ready(result) = this.first.as_mut().poll(context)
+            if let Some(first) = this.first.as_mut().as_pin_mut()
+                && let Poll::Ready(result) = first.poll(context)
             {
-                *this.first_ended = true;
+                this.first.set(None);
                 match result {
                     Ok(response) => return Poll::Ready(Ok(response)),
                     Err(failure) => remember(this.failure, failure),
@@ -124,7 +123,7 @@ where
             if let Some(response) = answer {
                 return Poll::Ready(Ok(response));
             }
-            if *this.first_ended
+            if this.first.is_none()
                 && this.hedges.is_empty()
                 && let Some(failure) = this.failure.take()
             {

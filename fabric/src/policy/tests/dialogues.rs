@@ -135,6 +135,16 @@ fn an_error_waits_for_the_hedge_under_way() {
 }
 
 #[test]
+fn a_call_that_failed_leaves_its_slot_to_the_hedge_that_waits_for_it() {
+    play(async {
+        let policy = Policy { hedge: hedge(10), concurrency: queue(1), ..Policy::default() };
+        let edge = Edge::new(&policy, |n| [Does(20, Err(Code::Unavailable)), ANSWERS][n]);
+        assert_eq!(edge.call().await, "ok", "the hedge's answer");
+        assert_eq!(edge.arrivals(), [0, 20], "its turn came when the first call had failed");
+    });
+}
+
+#[test]
 fn a_rate_lets_a_burst_through_and_then_its_calls_a_second() {
     play(async {
         let rate = Some(RateLimit { per_second: 10.0, burst: 2 });

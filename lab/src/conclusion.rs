@@ -36,13 +36,19 @@ impl Conclusion {
     ) -> Result<Conclusion, Failure> {
         let tick = results.finish(end);
         let timeline = &session.scenario.timeline;
-        let steps: BTreeMap<String, Moment> =
-            session.scenario.steps.iter().filter(|step| step.at <= end).map(|step| (step.id.clone(), step.at)).collect();
+        let steps: BTreeMap<String, Moment> = session
+            .scenario
+            .steps
+            .iter()
+            .filter(|step| step.at <= end)
+            .map(|step| (step.id.clone(), step.at))
+            .collect();
         let evaluation = match &session.expectations {
             None => Ok(Evaluation::default()),
             Some(expectations) => evaluate(expectations, timeline, results.series(), &steps),
         };
-        let milestones = evaluation.as_ref().map(|evaluation| evaluation.milestones.clone()).unwrap_or_default();
+        let milestones =
+            evaluation.as_ref().map(|evaluation| evaluation.milestones.clone()).unwrap_or_default();
         let facts = Facts {
             scenario: session.scenario.id.clone(),
             seed: session.seed,
@@ -69,6 +75,7 @@ impl Conclusion {
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = peak.and_then(|peak| peak.trim().strip_suffix("kB")).and_then(|peak| peak.trim().parse::<u64>().ok());
+    let kibibytes =
+        peak.and_then(|peak| peak.trim().strip_suffix("kB")).and_then(|peak| peak.trim().parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024
 }

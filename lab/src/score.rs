@@ -70,8 +70,11 @@ impl Score {
         }
         let mut errors: Vec<f64> = milestones.iter().filter_map(|row| row.error_min).map(f64::abs).collect();
         errors.sort_by(f64::total_cmp);
-        let missing =
-            milestones.iter().filter(|row| row.kind == "outcome" && row.at.is_none()).map(|row| row.id.clone()).collect();
+        let missing = milestones
+            .iter()
+            .filter(|row| row.kind == "outcome" && row.at.is_none())
+            .map(|row| row.id.clone())
+            .collect();
         Ok(Score {
             scenario: summary.scenario,
             seed: summary.seed,

@@ -63,7 +63,8 @@ impl Session {
                 Failure::from,
             ));
         };
-        let topology = match load_topology(&topology_file, &arguments.settings, arguments.load.unwrap_or(1.0)) {
+        let topology = match load_topology(&topology_file, &arguments.settings, arguments.load.unwrap_or(1.0))
+        {
             Ok(topology) => topology,
             // What is wrong with the scenario itself is worth knowing too.
             Err(Failure(problems)) => {
@@ -170,7 +171,9 @@ fn expectations(file: &Path, scenario: &Scenario) -> Result<(Option<Expectations
 fn until(text: Option<&str>, scenario: &Scenario) -> Result<Moment, Failure> {
     let Some(text) = text else { return Ok(scenario.ends) };
     let timeline = &scenario.timeline;
-    let date = timeline.read(text, timeline.starts()).map_err(|error| Failure(format!("--until {text}: {error}")))?;
+    let date = timeline
+        .read(text, timeline.starts())
+        .map_err(|error| Failure(format!("--until {text}: {error}")))?;
     let moment = timeline.moment(date).filter(|moment| *moment > Moment::START);
     let moment = moment.ok_or_else(|| {
         let begins = timeline.written(timeline.date(Moment::START));
@@ -178,8 +181,9 @@ fn until(text: Option<&str>, scenario: &Scenario) -> Result<Moment, Failure> {
     })?;
     if moment > scenario.ends {
         let ends = timeline.written(timeline.date(scenario.ends));
-        return Err(Failure(format!("--until {text}: lies after the scenario ends ({ends}); choose an earlier time")));
+        return Err(Failure(format!(
+            "--until {text}: lies after the scenario ends ({ends}); choose an earlier time"
+        )));
     }
     Ok(moment)
 }
-

@@ -27,8 +27,11 @@ pub fn conclusion(session: &Session, conclusion: &Conclusion, folder: &Path) -> 
         "system", "requests", "failed", "rejected", "p99"
     );
     for (name, system) in &summary.systems {
-        let windows: Vec<_> =
-            system.windows.iter().map(|window| format!("{} to {}", local(&window.from), local(&window.to))).collect();
+        let windows: Vec<_> = system
+            .windows
+            .iter()
+            .map(|window| format!("{} to {}", local(&window.from), local(&window.to)))
+            .collect();
         let windows = if windows.is_empty() { "none".to_owned() } else { windows.join(", ") };
         let (requests, failed, rejected) = (system.requests, system.failed, system.rejected);
         let p99 = format!("{:.0} ms", system.p99_ms);

@@ -110,7 +110,9 @@ impl Population {
         }
         match Plan::new(&self.world, &topology) {
             Ok(plan) => self.plan = plan,
-            Err(error) => self.world.record().event("customers.mix-refused", &[("reason", error.to_string())]),
+            Err(error) => {
+                self.world.record().event("customers.mix-refused", &[("reason", error.to_string())])
+            }
         }
         self.topology = topology;
     }
@@ -128,7 +130,9 @@ impl Population {
         let client = match host.dial(&choice.callee) {
             Ok(client) => client,
             // The plan was checked, so the edge was taken out of the topology in between: next time it's noticed.
-            Err(error) => return world.record().event("customers.not-sent", &[("reason", error.to_string())]),
+            Err(error) => {
+                return world.record().event("customers.not-sent", &[("reason", error.to_string())]);
+            }
         };
         let request = (choice.send)(&client, intended, &mut Draw::new(&self.plan.shape, &mut self.rng));
         let Some(place) = Place::take(&self.in_flight, self.plan.max_in_flight) else {

@@ -40,7 +40,10 @@ pub fn kind() -> Kind {
 
 async fn start(world: World) -> Result<(), StartError> {
     let topology = world.topology();
-    let own = topology.services.get(&world.instance().service).ok_or("the instance's service is not in the topology")?;
+    let own = topology
+        .services
+        .get(&world.instance().service)
+        .ok_or("the instance's service is not in the topology")?;
     for call in own.operations.values().flat_map(|operation| &operation.calls) {
         workload::find(&topology, &call.service, &call.operation).map(drop)?;
     }
@@ -48,7 +51,9 @@ async fn start(world: World) -> Result<(), StartError> {
     let costs = move |call: &Call| costs_world.service(|service| service_time(service, call)).flatten();
     let rng = Mutex::new(world.rng("operations"));
     let generic = Arc::new(Generic { world: world.clone(), settings: Settings::new(&world), rng });
-    world.serve_with_costs(vec![(&service_api::API, service_api::handler(generic))], Some(Arc::new(costs))).await
+    world
+        .serve_with_costs(vec![(&service_api::API, service_api::handler(generic))], Some(Arc::new(costs)))
+        .await
 }
 
 fn service_time(service: &eastfall_topology::Service, call: &Call) -> Option<Distribution> {
@@ -107,8 +112,13 @@ impl Generic {
     }
 
     async fn send(&self, context: &Context, call: &OperationCall) -> Result<(), Status> {
-        let client = self.world.dial(&call.service).map_err(|error| Status::internal(error.to_string()))?.within(context);
-        let send = workload::find(&self.world.topology(), &call.service, &call.operation).map_err(Status::internal)?;
+        let client = self
+            .world
+            .dial(&call.service)
+            .map_err(|error| Status::internal(error.to_string()))?
+            .within(context);
+        let send = workload::find(&self.world.topology(), &call.service, &call.operation)
+            .map_err(Status::internal)?;
         let settings = self.settings.get();
         let shape = Shape {
             keys: settings.keys,

@@ -20,7 +20,8 @@ impl Lab {
         let kinds = crate::kinds();
         let schemas: Vec<_> = kinds.iter().map(|kind| kind.schema).collect();
         let source = eastfall_topology::Source { file: "test.toml", text };
-        let topology = Topology::load(source, &[], &schemas, 1.0).unwrap_or_else(|problems| panic!("{problems}"));
+        let topology =
+            Topology::load(source, &[], &schemas, 1.0).unwrap_or_else(|problems| panic!("{problems}"));
         let setup = Setup { seed, starts_at: Span::ZERO, codec: false };
         let simulation = Simulation::new(topology, kinds, &setup).expect("a region");
         simulation.start_all();

@@ -62,7 +62,11 @@ impl<'a> Draw<'a> {
 }
 
 /// Sends one request; its latency counts from the moment at which it was to be sent.
-pub type Send = Box<dyn Fn(&Client, Moment, &mut Draw<'_>) -> BoxFuture<'static, Result<(), Status>> + std::marker::Send + Sync>;
+pub type Send = Box<
+    dyn Fn(&Client, Moment, &mut Draw<'_>) -> BoxFuture<'static, Result<(), Status>>
+        + std::marker::Send
+        + Sync,
+>;
 
 /// An operation that can be named in a topology.
 pub struct Operation {

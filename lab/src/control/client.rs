@@ -77,7 +77,8 @@ fn talk<T>(
 
 async fn connect(fleet: &FleetEntry) -> Result<Client, Failure> {
     let error = |error: &dyn std::fmt::Display| Failure(format!("the fleet at {}: {error}", fleet.address));
-    let token = fleet.token.parse().map_err(|cause: tonic::metadata::errors::InvalidMetadataValue| error(&cause))?;
+    let token =
+        fleet.token.parse().map_err(|cause: tonic::metadata::errors::InvalidMetadataValue| error(&cause))?;
     let endpoint = Endpoint::try_from(format!("http://{}", fleet.address)).map_err(|cause| error(&cause))?;
     let channel = endpoint.connect().await.map_err(|cause| error(&cause))?;
     Ok(ControlClient::with_interceptor(channel, Shows(token)))
@@ -86,16 +87,22 @@ async fn connect(fleet: &FleetEntry) -> Result<Client, Failure> {
 fn as_text(status: &StatusResponse) -> String {
     let mut out = String::new();
     // Writing to a string can't fail.
-    let _ = writeln!(out, "{} at {}, {} times as fast as the wall", status.scenario, status.now, status.speed);
+    let _ =
+        writeln!(out, "{} at {}, {} times as fast as the wall", status.scenario, status.now, status.speed);
     let _ = writeln!(out, "run {}, DNS at {}\n", status.run, status.name_server);
     for system in &status.systems {
         let state = if system.impaired { "impaired" } else { "well" };
-        let _ = writeln!(out, "{:<28} {state:<9} {} of {} requests failed in the last minute", system.name, system.failed, system.requests);
+        let _ = writeln!(
+            out,
+            "{:<28} {state:<9} {} of {} requests failed in the last minute",
+            system.name, system.failed, system.requests
+        );
     }
     let _ = writeln!(out);
     for instance in &status.instances {
         let addresses = instance.addresses.first().map(String::as_str).unwrap_or_default();
-        let _ = writeln!(out, "{:<32} {:<9} pid {:<8} {addresses}", instance.name, instance.state, instance.pid);
+        let _ =
+            writeln!(out, "{:<32} {:<9} pid {:<8} {addresses}", instance.name, instance.state, instance.pid);
     }
     for fault in &status.faults {
         let _ = writeln!(out, "fault {}: {} since {}", fault.id, fault.fault, fault.since);

@@ -60,7 +60,8 @@ impl Board {
         run: &Path,
     ) -> Arc<Board> {
         let topology = &session.topology;
-        let name_server = topology.region.dns_service.as_deref().and_then(|dns| directory.of_service(dns).first().copied());
+        let name_server =
+            topology.region.dns_service.as_deref().and_then(|dns| directory.of_service(dns).first().copied());
         let instances = topology.services.values().flat_map(|service| {
             service.instances.iter().map(|instance| {
                 let addresses = directory.of_instance(instance).iter().map(ToString::to_string).collect();
@@ -70,7 +71,9 @@ impl Board {
         Arc::new(Board {
             scenario: session.scenario.id.clone(),
             run: run.to_owned(),
-            name_server: name_server.map(|address| format!("{address}:{}", topology.region.dns_port)).unwrap_or_default(),
+            name_server: name_server
+                .map(|address| format!("{address}:{}", topology.region.dns_port))
+                .unwrap_or_default(),
             timeline: session.scenario.timeline.clone(),
             clock,
             supervisor: supervisor.clone(),
@@ -88,9 +91,7 @@ impl Board {
     pub fn note(&self, results: &Results, events: &[Event]) {
         let mut seen = self.seen();
         for event in events {
-            let field = |name: &str| {
-                event.fields.get(name).map(ToString::to_string).unwrap_or_default()
-            };
+            let field = |name: &str| event.fields.get(name).map(ToString::to_string).unwrap_or_default();
             match event.kind.as_ref() {
                 "fault.injected" => {
                     let since = self.timeline.written(self.timeline.date(event.at));
@@ -112,7 +113,8 @@ impl Board {
             .systems()
             .map(|system| {
                 let requests = recent(format!("system.{}.requests", system.name));
-                let failed = recent(format!("system.{}.failed", system.name)) + recent(format!("system.{}.rejected", system.name));
+                let failed = recent(format!("system.{}.failed", system.name))
+                    + recent(format!("system.{}.rejected", system.name));
                 SystemStatus {
                     name: system.name.to_string(),
                     requests: requests as u64,
@@ -191,7 +193,9 @@ impl Endpoint {
             if shown == Some(token.as_bytes()) {
                 Ok(request)
             } else {
-                Err(Status::unauthenticated("this endpoint asks for the fleet's token, which only its user can read"))
+                Err(Status::unauthenticated(
+                    "this endpoint asks for the fleet's token, which only its user can read",
+                ))
             }
         });
         let serving = tonic::transport::Server::builder()
@@ -260,7 +264,10 @@ impl Control for Desk {
         Ok(Response::new(InjectResponse { id }))
     }
 
-    async fn stop_faults(&self, request: Request<StopFaultsRequest>) -> Result<Response<StopFaultsResponse>, Status> {
+    async fn stop_faults(
+        &self,
+        request: Request<StopFaultsRequest>,
+    ) -> Result<Response<StopFaultsResponse>, Status> {
         let id = request.into_inner().id;
         let ids = if id.is_empty() { self.board.seen().faults.keys().cloned().collect() } else { vec![id] };
         let mut stopped = 0;

@@ -42,7 +42,10 @@ pub fn register(entry: &FleetEntry) -> Result<Registered, String> {
     // In a shared temporary folder somebody else could have made it first, to read what is put there.
     let owner = fs::metadata(&folder).map_err(error)?;
     if owner.uid() != rustix::process::getuid().as_raw() || owner.mode() & 0o077 != 0 {
-        return Err(format!("{} must belong to you alone (mode 0700); remove it and try again", folder.display()));
+        return Err(format!(
+            "{} must belong to you alone (mode 0700); remove it and try again",
+            folder.display()
+        ));
     }
     let file = folder.join(format!("{}.json", entry.pid));
     let text = serde_json::to_string(entry).map_err(|error| error.to_string())?;

@@ -12,14 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToInstance {
     /// Time begins (or began) at this instant of the wall clock, in nanoseconds of the Unix epoch.
-    Begin {
-        origin: u64,
-    },
+    Begin { origin: u64 },
     /// Do this, and say when it is in force.
-    Command {
-        number: u64,
-        command: Command,
-    },
+    Command { number: u64, command: Command },
 }
 
 /// From an instance to the supervisor.
@@ -30,9 +25,14 @@ pub enum FromInstance {
     /// The instance serves.
     Started,
     /// The instance could not start.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     /// The command of this number is in force, or why it is not.
-    Done { number: u64, result: Result<(), String> },
+    Done {
+        number: u64,
+        result: Result<(), String>,
+    },
     Report(Report),
 }
 
@@ -63,7 +63,8 @@ impl FleetFile {
     }
 
     pub fn load_topology(&self, kinds: &[KindSchema]) -> Result<Topology, Problems> {
-        let settings: Vec<Setting> = self.settings.iter().filter_map(|setting| setting.parse().ok()).collect();
+        let settings: Vec<Setting> =
+            self.settings.iter().filter_map(|setting| setting.parse().ok()).collect();
         let source = Source { file: &self.topology_file, text: &self.topology };
         Topology::load(source, &settings, kinds, self.load)
     }

@@ -76,7 +76,11 @@ pub(super) fn short_timers(topology: &Topology, speed: f64) -> Vec<String> {
             let mean = capacity.service_time.mean();
             let wall = mean.as_secs_f64() / speed;
             if wall > 0.0 && wall < SHORT {
-                short.push(format!("service.{}.service-time = {mean} ({:.2} ms of the wall)", service.name, wall * 1e3));
+                short.push(format!(
+                    "service.{}.service-time = {mean} ({:.2} ms of the wall)",
+                    service.name,
+                    wall * 1e3
+                ));
             }
         }
     }

@@ -48,7 +48,13 @@ impl Progress {
 fn line(session: &Session, now: Moment, results: &Results) -> String {
     let timeline = &session.scenario.timeline;
     let date = timeline.written(timeline.date(now));
-    let phase = session.scenario.steps.iter().rev().find(|step| step.at <= now).map_or("calm", |step| step.id.as_str());
+    let phase = session
+        .scenario
+        .steps
+        .iter()
+        .rev()
+        .find(|step| step.at <= now)
+        .map_or("calm", |step| step.id.as_str());
     let last = |name: &str| results.series().values(name).and_then(<[f64]>::last).copied().unwrap_or(0.0);
     let sample = session.topology.record.sample.as_secs_f64();
     let (mut answered, mut failing) = (0.0, Vec::new());
@@ -61,6 +67,7 @@ fn line(session: &Session, now: Moment, results: &Results) -> String {
             failing.push(format!("{name} {:.0}%", errors * 100.0));
         }
     }
-    let failing = if failing.is_empty() { "all well".to_owned() } else { format!("failing: {}", failing.join(", ")) };
+    let failing =
+        if failing.is_empty() { "all well".to_owned() } else { format!("failing: {}", failing.join(", ")) };
     format!("{}  {phase}  goodput {:.1}/s  {failing}", date.get(..19).unwrap_or(&date), answered / sample)
 }

@@ -91,8 +91,12 @@ fn find(topology: &Topology, kinds: &[Kind], name: &str) -> Result<(Instance, Ki
         .ok_or_else(|| format!("the topology has no instance {name}"))?;
     let kind = kinds.iter().find(|kind| kind.schema.name == service.kind);
     let kind = kind.ok_or_else(|| format!("there is no kind {}", service.kind))?;
-    let instance =
-        Instance { name: name.to_owned(), service: service.name.clone(), system: service.system.clone(), index };
+    let instance = Instance {
+        name: name.to_owned(),
+        service: service.name.clone(),
+        system: service.system.clone(),
+        index,
+    };
     Ok((instance, kind.clone()))
 }
 

@@ -128,7 +128,8 @@ impl Supervisor {
     /// Starts an instance's process; nothing happens if it has one.
     pub fn start(&self, instance: &str) -> Result<(), String> {
         let mut processes = self.processes();
-        let process = processes.get_mut(instance).ok_or_else(|| format!("there is no instance {instance}"))?;
+        let process =
+            processes.get_mut(instance).ok_or_else(|| format!("there is no instance {instance}"))?;
         process.held_down = false;
         if process.pid.is_some() {
             return Ok(());
@@ -209,7 +210,8 @@ impl Supervisor {
             self.remember(command);
         }
         let mut answers = Vec::new();
-        for (name, process) in self.processes().iter_mut().filter(|(name, _)| to.is_none_or(|to| to == *name)) {
+        for (name, process) in self.processes().iter_mut().filter(|(name, _)| to.is_none_or(|to| to == *name))
+        {
             // A paused process answers when it goes on: what it was told is then in force before it does anything else.
             if process.standing != Standing::Up {
                 continue;
@@ -362,6 +364,9 @@ pub fn detach_with_handle<T: Send + 'static>(
 /// # Errors
 /// When the time was up first.
 #[expect(clippy::disallowed_methods, reason = "the supervisor lives on the wall's time, outside the region")]
-pub async fn wall_timeout<F: Future>(span: Duration, future: F) -> Result<F::Output, tokio::time::error::Elapsed> {
+pub async fn wall_timeout<F: Future>(
+    span: Duration,
+    future: F,
+) -> Result<F::Output, tokio::time::error::Elapsed> {
     tokio::time::timeout(span, future).await
 }

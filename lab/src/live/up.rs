@@ -56,7 +56,10 @@ fn load(arguments: &cli::Up) -> Result<Session, Failure> {
         return Ok(session);
     }
     let fits = fitting_load(&session.topology, arguments.speed);
-    tell(&format!("load: {fits} of the topology's, which is what this machine carries at speed {}", arguments.speed));
+    tell(&format!(
+        "load: {fits} of the topology's, which is what this machine carries at speed {}",
+        arguments.speed
+    ));
     let scenario = cli::Scenario { load: Some(fits), ..arguments.scenario.clone() };
     Session::load(&scenario, Mode::Live, Some(arguments.speed))
 }
@@ -129,9 +132,14 @@ fn announce(session: &Session, speed: f64, directory: &Directory, folder: &Path)
     let instances: usize = topology.services.values().map(|service| service.instances.len()).sum();
     tell(&format!("{}: {instances} instances, {speed} times as fast as the wall", session.scenario.title));
     tell(&format!("seed {}, run folder {}", session.seed, folder.display()));
-    let name_server = topology.region.dns_service.as_deref().and_then(|service| directory.of_service(service).first().copied());
+    let name_server = topology
+        .region
+        .dns_service
+        .as_deref()
+        .and_then(|service| directory.of_service(service).first().copied());
     if let Some(address) = name_server {
-        let name = topology.services.values().flat_map(|s| s.calls.values()).find_map(|edge| edge.endpoint.clone());
+        let name =
+            topology.services.values().flat_map(|s| s.calls.values()).find_map(|edge| edge.endpoint.clone());
         let name = name.unwrap_or_default();
         tell(&format!("DNS: dig @{address} -p {} {name}", topology.region.dns_port));
     }
@@ -189,7 +197,9 @@ async fn wait_for(
                     missing.remove(&instance);
                 }
                 Some(Notice::Died { instance, how }) => {
-                    return Err(Failure(format!("{instance} ended before it served ({how}); its log says why")));
+                    return Err(Failure(format!(
+                        "{instance} ended before it served ({how}); its log says why"
+                    )));
                 }
                 Some(Notice::Said(..)) => {}
                 None => break,

@@ -74,7 +74,10 @@ mod tests {
         let gaps: Vec<f64> = all.windows(2).map(|pair| pair[1].since(pair[0]).as_secs_f64()).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
-        assert!((variance.sqrt() / mean - 1.0).abs() < 0.01, "of an exponential, deviation and mean are equal");
+        assert!(
+            (variance.sqrt() / mean - 1.0).abs() < 0.01,
+            "of an exponential, deviation and mean are equal"
+        );
     }
 
     #[test]
@@ -84,7 +87,11 @@ mod tests {
         let ramp = |moment: Moment| moment.since_start().as_secs_f64() / 3600.0;
         let all = arrivals(100.0, 100.0, Moment::START + hour, ramp);
         let first_half = all.iter().filter(|moment| **moment < Moment::START + hour / 2).count() as f64;
-        assert!((all.len() as f64 / 180_000.0 - 1.0).abs() < 0.01, "{} arrivals instead of 180,000", all.len());
+        assert!(
+            (all.len() as f64 / 180_000.0 - 1.0).abs() < 0.01,
+            "{} arrivals instead of 180,000",
+            all.len()
+        );
         assert!((first_half / all.len() as f64 - 0.25).abs() < 0.005, "{first_half} of {}", all.len());
     }
 

@@ -34,14 +34,17 @@ impl Plan {
         let (mut choices, mut up_to) = (Vec::new(), 0.0);
         for (name, weight) in &params.mix {
             let (callee, operation) = name.split_once(['.', '/']).ok_or_else(|| {
-                format!("service.{own}.mix: `{name}` is not SERVICE.OPERATION; write it as \"dynamodb.GetItem\"")
+                format!(
+                    "service.{own}.mix: `{name}` is not SERVICE.OPERATION; write it as \"dynamodb.GetItem\""
+                )
             })?;
             if !service.calls.contains_key(callee) {
                 return Err(StartError(format!(
                     "service.{own}.mix: `{name}` needs an edge; add [service.{own}.calls.{callee}]"
                 )));
             }
-            let send = workload::find(topology, callee, operation).map_err(|why| format!("service.{own}.mix: {why}"))?;
+            let send = workload::find(topology, callee, operation)
+                .map_err(|why| format!("service.{own}.mix: {why}"))?;
             up_to += weight / total;
             choices.push(Choice { callee: callee.to_owned(), send, up_to });
         }

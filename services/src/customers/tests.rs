@@ -60,7 +60,10 @@ fn customers_do_not_wait_for_answers() {
     let before = lab.count("arrivals");
     lab.run_for(Span::from_secs(100));
     let arrivals = lab.count("arrivals") - before;
-    assert!((9_500.0..10_500.0).contains(&arrivals), "{arrivals} arrivals in 100 s though nothing is answered");
+    assert!(
+        (9_500.0..10_500.0).contains(&arrivals),
+        "{arrivals} arrivals in 100 s though nothing is answered"
+    );
     assert!(lab.ended(Ending::TimedOut) > 9_000, "{} timed out", lab.ended(Ending::TimedOut));
 }
 

@@ -108,7 +108,13 @@ impl Balancer {
 
     // === Asking nodes ===
 
-    async fn ask<Req, Resp>(&self, context: &Context, node: u32, rpc: &Rpc<Req, Resp>, request: Req) -> Result<Resp, Status>
+    async fn ask<Req, Resp>(
+        &self,
+        context: &Context,
+        node: u32,
+        rpc: &Rpc<Req, Resp>,
+        request: Req,
+    ) -> Result<Resp, Status>
     where
         Req: Send + Sync + 'static,
         Resp: Clone + Send + Sync + 'static,
@@ -119,7 +125,12 @@ impl Balancer {
         client.within(context).call(rpc, request).await
     }
 
-    async fn ask_all<Req, Resp>(&self, context: &Context, rpc: &Rpc<Req, Resp>, request: Req) -> Vec<Result<Resp, Status>>
+    async fn ask_all<Req, Resp>(
+        &self,
+        context: &Context,
+        rpc: &Rpc<Req, Resp>,
+        request: Req,
+    ) -> Vec<Result<Resp, Status>>
     where
         Req: Clone + Send + Sync + 'static,
         Resp: Clone + Send + Sync + 'static,
@@ -141,7 +152,12 @@ struct OnBehalf<'a> {
 }
 
 impl Participants for OnBehalf<'_> {
-    async fn ask<Req, Resp>(&self, node: u32, rpc: &'static Rpc<Req, Resp>, request: Req) -> Result<Resp, Status>
+    async fn ask<Req, Resp>(
+        &self,
+        node: u32,
+        rpc: &'static Rpc<Req, Resp>,
+        request: Req,
+    ) -> Result<Resp, Status>
     where
         Req: Send + Sync + 'static,
         Resp: Clone + Send + Sync + 'static,
@@ -161,15 +177,21 @@ fn keep_recovering(world: &World, balancer: Arc<Balancer>) {
         loop {
             clock.sleep(balancer.settings.get().recovery_interval * turns).await;
             let nodes = OnBehalf { balancer: &balancer, context: Context::default() };
-            let listed = balancer.ask_all(&nodes.context, &storage_api::LIST_UNFINISHED, ListUnfinishedRequest {}).await;
+            let listed = balancer
+                .ask_all(&nodes.context, &storage_api::LIST_UNFINISHED, ListUnfinishedRequest {})
+                .await;
             // Several nodes name the same transaction. A node that does not answer is asked again in the next turn.
             let unfinished = listed.into_iter().flatten().flat_map(|response| response.transactions);
             let unfinished: BTreeMap<String, Unfinished> =
                 unfinished.map(|transaction| (transaction.transaction.clone(), transaction)).collect();
             for (name, transaction) in unfinished {
                 let outcome = recover(&nodes, &transaction).await;
-                let result = outcome.map_or_else(|status| status.message().to_owned(), |()| "finished".to_owned());
-                balancer.world.record().event("transaction.recovered", &[("transaction", name), ("result", result)]);
+                let result =
+                    outcome.map_or_else(|status| status.message().to_owned(), |()| "finished".to_owned());
+                balancer
+                    .world
+                    .record()
+                    .event("transaction.recovered", &[("transaction", name), ("result", result)]);
             }
         }
     });

@@ -23,7 +23,9 @@ pub fn holds(condition: &Condition, item: &Item) -> Result<bool, Status> {
 }
 
 fn evaluate(condition: &Condition, item: &Item, depth: u32) -> Result<bool, Status> {
-    let depth = depth.checked_sub(1).ok_or_else(|| validation(format!("a condition is nested more than {DEPTH} deep")))?;
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| validation(format!("a condition is nested more than {DEPTH} deep")))?;
     // No short cut: a malformed part is an error whatever the others say, so that it doesn't lie in wait.
     let each = |all: &Conditions| -> Result<Vec<bool>, Status> {
         if all.conditions.is_empty() {
@@ -36,7 +38,8 @@ fn evaluate(condition: &Condition, item: &Item, depth: u32) -> Result<bool, Stat
         Test::AttributeNotExists(name) => Ok(!item.contains_key(name)),
         Test::Comparison(comparison) => {
             let value = comparison.value.as_ref().ok_or_else(|| validation("a comparison has no value"))?;
-            let order = item.get(&comparison.attribute).map(|found| compare(found, value)).transpose()?.flatten();
+            let order =
+                item.get(&comparison.attribute).map(|found| compare(found, value)).transpose()?.flatten();
             Ok(satisfies(order, comparison.comparator()))
         }
         Test::All(all) => Ok(each(all)?.into_iter().all(|part| part)),
@@ -49,7 +52,9 @@ fn evaluate(condition: &Condition, item: &Item, depth: u32) -> Result<bool, Stat
         Test::Contains(part) => match operands(part, item)? {
             (Some(Value::S(text)), Value::S(infix)) => Ok(text.contains(infix.as_str())),
             (Some(Value::Ss(set)), Value::S(member)) => Ok(set.values.contains(member)),
-            (Some(Value::L(list)), value) => Ok(list.values.iter().any(|entry| entry.value.as_ref() == Some(value))),
+            (Some(Value::L(list)), value) => {
+                Ok(list.values.iter().any(|entry| entry.value.as_ref() == Some(value)))
+            }
             _ => Ok(false),
         },
     }
@@ -69,7 +74,8 @@ fn compare(left: &AttributeValue, right: &AttributeValue) -> Result<Option<Order
         (Some(Value::S(left)), Some(Value::S(right))) => Some(left.cmp(right)),
         (Some(Value::B(left)), Some(Value::B(right))) => Some(left.cmp(right)),
         (Some(Value::N(left)), Some(Value::N(right))) => {
-            let parse = |text: &str| text.parse::<Number>().map_err(|error| validation(format!("`{text}` {error}")));
+            let parse =
+                |text: &str| text.parse::<Number>().map_err(|error| validation(format!("`{text}` {error}")));
             Some(parse(left)?.cmp(&parse(right)?))
         }
         (left, right) => (left == right).then_some(Ordering::Equal),
@@ -156,7 +162,9 @@ mod tests {
 
     #[test]
     fn conditions_nested_too_deep_are_refused() {
-        let nest = |depth| (0..depth).fold(exists("a"), |inner, _| Condition { test: Some(Test::Not(Box::new(inner))) });
+        let nest = |depth| {
+            (0..depth).fold(exists("a"), |inner, _| Condition { test: Some(Test::Not(Box::new(inner))) })
+        };
         assert!(holds(&nest(31), &Item::new()).is_ok());
         assert!(holds(&nest(32), &Item::new()).is_err());
     }

@@ -9,7 +9,8 @@ use std::future::Future;
 use eastfall_fabric::call::Rpc;
 use eastfall_proto::dynamodb::storage_api::{DECIDE, FINISH, FORGET, PREPARE, RESOLVE};
 use eastfall_proto::dynamodb::{
-    DecideRequest, FinishRequest, ForgetRequest, PrepareRequest, ResolveRequest, TransactWriteItem, Unfinished,
+    DecideRequest, FinishRequest, ForgetRequest, PrepareRequest, ResolveRequest, TransactWriteItem,
+    Unfinished,
 };
 use futures_util::future::join_all;
 use tonic::Status;
@@ -72,7 +73,8 @@ pub async fn transact(
         finish(nodes, transaction, &participants, false).await;
         return Err(refusal);
     }
-    let committed = nodes.ask(*first, &DECIDE, DecideRequest { transaction: transaction.to_owned() }).await?.committed;
+    let committed =
+        nodes.ask(*first, &DECIDE, DecideRequest { transaction: transaction.to_owned() }).await?.committed;
     let finished = finish(nodes, transaction, others, committed).await;
     if !committed {
         reasons.fill(error::TRANSACTION_CONFLICT.to_owned());
@@ -91,7 +93,8 @@ pub async fn transact(
 pub async fn recover(nodes: &impl Participants, unfinished: &Unfinished) -> Result<(), Status> {
     let Some((first, others)) = unfinished.participants.split_first() else { return Ok(()) };
     let transaction = unfinished.transaction.as_str();
-    let committed = nodes.ask(*first, &RESOLVE, ResolveRequest { transaction: transaction.to_owned() }).await?.committed;
+    let committed =
+        nodes.ask(*first, &RESOLVE, ResolveRequest { transaction: transaction.to_owned() }).await?.committed;
     if finish(nodes, transaction, others, committed).await && committed {
         forget(nodes, transaction, *first).await;
     }
@@ -100,7 +103,8 @@ pub async fn recover(nodes: &impl Participants, unfinished: &Unfinished) -> Resu
 
 /// Tells the nodes how it ended; true if all heard it.
 async fn finish(nodes: &impl Participants, transaction: &str, participants: &[u32], commit: bool) -> bool {
-    let tell = |node: &u32| nodes.ask(*node, &FINISH, FinishRequest { transaction: transaction.to_owned(), commit });
+    let tell =
+        |node: &u32| nodes.ask(*node, &FINISH, FinishRequest { transaction: transaction.to_owned(), commit });
     join_all(participants.iter().map(tell)).await.iter().all(Result::is_ok)
 }
 

@@ -12,23 +12,39 @@ pub fn validation(message: impl AsRef<str>) -> Status {
 
 /// There is no such table.
 pub fn table_not_found(table: &str) -> Status {
-    let message = format!("table `{table}` does not exist; create it, or name it in the storage nodes' `tables`");
+    let message =
+        format!("table `{table}` does not exist; create it, or name it in the storage nodes' `tables`");
     api_error(Code::NotFound, DOMAIN, "ResourceNotFoundException", message)
 }
 
 /// The table exists already.
 pub fn table_in_use(table: &str) -> Status {
-    api_error(Code::AlreadyExists, DOMAIN, "ResourceInUseException", format!("table `{table}` exists already"))
+    api_error(
+        Code::AlreadyExists,
+        DOMAIN,
+        "ResourceInUseException",
+        format!("table `{table}` exists already"),
+    )
 }
 
 /// The condition of a write did not hold.
 pub fn condition_failed() -> Status {
-    api_error(Code::FailedPrecondition, DOMAIN, "ConditionalCheckFailedException", "the conditional request failed")
+    api_error(
+        Code::FailedPrecondition,
+        DOMAIN,
+        "ConditionalCheckFailedException",
+        "the conditional request failed",
+    )
 }
 
 /// A transaction that has not finished holds the item.
 pub fn conflict() -> Status {
-    api_error(Code::Aborted, DOMAIN, "TransactionConflictException", "a transaction is under way for the item")
+    api_error(
+        Code::Aborted,
+        DOMAIN,
+        "TransactionConflictException",
+        "a transaction is under way for the item",
+    )
 }
 
 /// A transaction wrote nothing. `reasons` has one entry for each of its items, empty where nothing was wrong.

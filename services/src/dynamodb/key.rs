@@ -67,7 +67,8 @@ impl TableSchema {
     /// `ValidationException` if a key attribute is missing, of the wrong type, empty or too long.
     pub fn row_key(&self, item: &Item) -> Result<RowKey, Status> {
         let part = |(name, key_type): &(String, KeyType), limit| {
-            let value = item.get(name).ok_or_else(|| validation(format!("key attribute `{name}` is missing")))?;
+            let value =
+                item.get(name).ok_or_else(|| validation(format!("key attribute `{name}` is missing")))?;
             encode(name, value, *key_type, limit)
         };
         Ok(RowKey {
@@ -82,7 +83,9 @@ impl TableSchema {
     /// `ValidationException` as for [`Self::row_key`], or if there are more attributes.
     pub fn exact_key(&self, key: &Item) -> Result<RowKey, Status> {
         match key.keys().find(|name| !self.is_key(name)) {
-            Some(name) => Err(validation(format!("`{name}` is not part of the key of table `{}`", self.name))),
+            Some(name) => {
+                Err(validation(format!("`{name}` is not part of the key of table `{}`", self.name)))
+            }
             None => self.row_key(key),
         }
     }
@@ -116,7 +119,8 @@ fn encode(name: &str, value: &AttributeValue, key_type: KeyType, limit: usize) -
         (Some(Value::S(text)), KeyType::String) => text.as_bytes().to_vec(),
         (Some(Value::B(bytes)), KeyType::Binary) => bytes.clone(),
         (Some(Value::N(text)), KeyType::Number) => {
-            let number: Number = text.parse().map_err(|error| validation(format!("key attribute `{name}` {error}")))?;
+            let number: Number =
+                text.parse().map_err(|error| validation(format!("key attribute `{name}` {error}")))?;
             number.ordered_bytes()
         }
         _ => {
@@ -126,7 +130,9 @@ fn encode(name: &str, value: &AttributeValue, key_type: KeyType, limit: usize) -
     };
     match bytes.len() {
         0 => Err(validation(format!("key attribute `{name}` is empty"))),
-        length if length > limit => Err(validation(format!("key attribute `{name}` is longer than {limit} bytes"))),
+        length if length > limit => {
+            Err(validation(format!("key attribute `{name}` is longer than {limit} bytes")))
+        }
         _ => Ok(bytes),
     }
 }
@@ -157,7 +163,8 @@ impl TryFrom<TableDescription> for TableSchema {
                 "`{name}` is not a table name: 3 to 255 letters, digits, hyphens, underscores and dots"
             )));
         }
-        let partition = description.partition_key.ok_or_else(|| validation("a table needs a partition key"))?;
+        let partition =
+            description.partition_key.ok_or_else(|| validation("a table needs a partition key"))?;
         let schema = TableSchema {
             name,
             partition: attribute(partition)?,
@@ -175,8 +182,10 @@ impl TryFrom<TableDescription> for TableSchema {
 
 impl From<&TableSchema> for TableDescription {
     fn from(schema: &TableSchema) -> TableDescription {
-        let attribute =
-            |(name, key_type): &(String, KeyType)| KeyAttribute { name: name.clone(), r#type: *key_type as i32 };
+        let attribute = |(name, key_type): &(String, KeyType)| KeyAttribute {
+            name: name.clone(),
+            r#type: *key_type as i32,
+        };
         TableDescription {
             table_name: schema.name.clone(),
             partition_key: Some(attribute(&schema.partition)),
@@ -193,8 +202,10 @@ impl FromStr for TableSchema {
     /// unless `:N` or `:B` says otherwise.
     fn from_str(text: &str) -> Result<TableSchema, String> {
         let error = |why: &str| {
-            format!("table `{text}`: {why}; write it as `NAME(PARTITION-KEY, SORT-KEY:N) stream`, sort key, type \
-                     and `stream` only where wanted")
+            format!(
+                "table `{text}`: {why}; write it as `NAME(PARTITION-KEY, SORT-KEY:N) stream`, sort key, type \
+                     and `stream` only where wanted"
+            )
         };
         let (name, rest) = text.split_once('(').ok_or_else(|| error("the key is missing"))?;
         let (keys, options) = rest.split_once(')').ok_or_else(|| error("the key is not closed"))?;
@@ -267,7 +278,11 @@ mod tests {
         for text in ["leases(droplet:S)", "orders(customer:S, number:N)", "blobs(digest:B) stream"] {
             let schema: TableSchema = text.parse().expect("a valid table");
             assert_eq!(schema.to_string(), text);
-            assert_eq!(TableSchema::try_from(TableDescription::from(&schema)).expect("valid"), schema, "{text}");
+            assert_eq!(
+                TableSchema::try_from(TableDescription::from(&schema)).expect("valid"),
+                schema,
+                "{text}"
+            );
         }
     }
 
@@ -299,7 +314,10 @@ mod tests {
             (key(&[("customer", number(1)), ("number", number(1))]), "another type than S"),
             (key(&[("customer", string("")), ("number", number(1))]), "is empty"),
             (key(&[("customer", string(&"c".repeat(3000))), ("number", number(1))]), "longer than 2048"),
-            (key(&[("customer", string("c")), ("number", number(1)), ("x", number(1))]), "`x` is not part of the key"),
+            (
+                key(&[("customer", string("c")), ("number", number(1)), ("x", number(1))]),
+                "`x` is not part of the key",
+            ),
         ];
         for (key, why) in cases {
             let error = schema.exact_key(&key).expect_err(why);

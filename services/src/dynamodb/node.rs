@@ -140,7 +140,10 @@ impl Node {
     }
 
     /// Describes a table as far as it lies on this node.
-    pub async fn describe_table(&self, request: DescribeTableRequest) -> Result<DescribeTableResponse, Status> {
+    pub async fn describe_table(
+        &self,
+        request: DescribeTableRequest,
+    ) -> Result<DescribeTableResponse, Status> {
         self.read(|store| {
             let table = store.table(&request.table_name)?;
             Ok(DescribeTableResponse {
@@ -153,7 +156,8 @@ impl Node {
 
     /// Names all tables.
     pub async fn list_tables(&self, _: ListTablesRequest) -> Result<ListTablesResponse, Status> {
-        let table_names = self.read(|store| store.tables().map(|table| table.schema().name().to_owned()).collect());
+        let table_names =
+            self.read(|store| store.tables().map(|table| table.schema().name().to_owned()).collect());
         Ok(ListTablesResponse { table_names })
     }
 
@@ -169,7 +173,8 @@ impl Node {
         let key = self.read(|store| store.table(table)?.schema().exact_key(key))?;
         let partition = self.partition(table, &key);
         self.admit(Unit::Read, partition)?;
-        let item = self.read(|store| store.table(table).map(|table| table.item(&key).cloned().unwrap_or_default()))?;
+        let item =
+            self.read(|store| store.table(table).map(|table| table.item(&key).cloned().unwrap_or_default()))?;
         self.charge(Unit::Read, partition, read_cost(size(&item), consistent));
         Ok(item)
     }
@@ -178,7 +183,10 @@ impl Node {
     pub async fn query(&self, request: QueryRequest) -> Result<QueryResponse, Status> {
         let partition = self.read(|store| {
             let schema = store.table(&request.table_name)?.schema();
-            let value = request.partition.as_ref().ok_or_else(|| error::validation("a query needs a partition key"))?;
+            let value = request
+                .partition
+                .as_ref()
+                .ok_or_else(|| error::validation("a query needs a partition key"))?;
             let partition = schema.partition_key(value)?;
             Ok::<_, Status>(super::key::partition_number(&request.table_name, &partition, self.partitions))
         })?;
@@ -212,7 +220,8 @@ impl Node {
 
     async fn single(&self, kind: Kind, wanted: ReturnValues) -> Result<Item, Status> {
         let item = TransactWriteItem { item: Some(kind) };
-        let write = self.read(|store| Write::new(store.table(write::table_of(&item)?)?.schema(), item.clone()))?;
+        let write =
+            self.read(|store| Write::new(store.table(write::table_of(&item)?)?.schema(), item.clone()))?;
         let partition = self.partition(&write.table, &write.key);
         self.admit(Unit::Write, partition)?;
         let written = self.write(|store, now| store.write(now, &write)).await;

@@ -48,7 +48,12 @@ async fn start(world: World) -> Result<(), StartError> {
         stream_retention: params.stream_retention,
     };
     let node = Node::open(&world, setup).await?;
-    world.serve(vec![(&dynamo_db_api::API, dynamo_db_api::handler(Arc::new(Replica { node, world: world.clone() })))]).await
+    world
+        .serve(vec![(
+            &dynamo_db_api::API,
+            dynamo_db_api::handler(Arc::new(Replica { node, world: world.clone() })),
+        )])
+        .await
 }
 
 /// The public API on a single node.
@@ -58,7 +63,10 @@ struct Replica {
 }
 
 impl Replica {
-    async fn transact(&self, request: TransactWriteItemsRequest) -> Result<TransactWriteItemsResponse, Status> {
+    async fn transact(
+        &self,
+        request: TransactWriteItemsRequest,
+    ) -> Result<TransactWriteItemsResponse, Status> {
         node::within(node::TRANSACTION_ITEMS, request.items.len())?;
         let prepare = PrepareRequest {
             // Nobody needs its name: the only participant commits at once.

@@ -50,7 +50,8 @@ async fn start(world: World) -> Result<(), StartError> {
         None => Vec::new(),
     };
     let own = world.instance().index;
-    let Some(own_region) = replicas.get(own).filter(|_| replicas.len() == instance_count(&world, &world.instance().service))
+    let Some(own_region) =
+        replicas.get(own).filter(|_| replicas.len() == instance_count(&world, &world.instance().service))
     else {
         return Err(StartError(format!(
             "service {} needs as many instances as {replica_service}: they are paired in order",
@@ -60,7 +61,9 @@ async fn start(world: World) -> Result<(), StartError> {
     let settings = Arc::new(Settings::<ReplicatorParams>::new(&world));
     let disk = world.disk("positions").await?;
     let home = || Ok::<_, StartError>((world.topology().region.name.clone(), world.dial(&home_service)?));
-    let replica = |index: usize| Ok::<_, StartError>((replicas[index].clone(), world.dial_instance(&replica_service, index)?));
+    let replica = |index: usize| {
+        Ok::<_, StartError>((replicas[index].clone(), world.dial_instance(&replica_service, index)?))
+    };
     let mut links = vec![
         Link::new(&world, &settings, &disk, home()?, replica(own)?, true)?,
         Link::new(&world, &settings, &disk, replica(own)?, home()?, false)?,

@@ -84,7 +84,11 @@ pub struct Written {
 impl Store {
     /// An empty store of a region.
     pub fn new(region: &str) -> Self {
-        Store { region: region.to_owned(), tables: BTreeMap::new(), transactions: transaction::Ledger::default() }
+        Store {
+            region: region.to_owned(),
+            tables: BTreeMap::new(),
+            transactions: transaction::Ledger::default(),
+        }
     }
 
     /// The region whose name its writes carry.
@@ -155,7 +159,9 @@ impl Store {
                 changes.push(Change::Trim { table: name.clone(), sequence_number });
                 // The memory of a removal goes with its record, unless the item was written again since.
                 if let Ok(key) = table.schema().row_key(&record.key)
-                    && table.row(&key).is_some_and(|row| row.item.is_empty() && row.written_at == record.written_at)
+                    && table
+                        .row(&key)
+                        .is_some_and(|row| row.item.is_empty() && row.written_at == record.written_at)
                     && removals.insert(key.clone())
                 {
                     changes.push(Change::Row { table: name.clone(), key, row: None });
@@ -191,7 +197,9 @@ impl Store {
                     }
                 }
                 Change::Intent { transaction, request } => self.set_intent(transaction, request),
-                Change::Decision { transaction, request } => self.transactions.set_decision(transaction, request),
+                Change::Decision { transaction, request } => {
+                    self.transactions.set_decision(transaction, request)
+                }
             }
         }
     }

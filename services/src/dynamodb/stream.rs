@@ -84,7 +84,9 @@ mod tests {
         let trimmed = stream(4..=6);
         assert_eq!(numbers(&trimmed.after(0, 9).expect("from the oldest").0), [4, 5, 6]);
         assert_eq!(numbers(&trimmed.after(3, 9).expect("nothing lost").0), [4, 5, 6]);
-        assert!(trimmed.after(2, 9).expect_err("3 is lost").message().contains("begins at sequence number 4"));
+        assert!(
+            trimmed.after(2, 9).expect_err("3 is lost").message().contains("begins at sequence number 4")
+        );
     }
 
     #[test]

@@ -89,7 +89,8 @@ impl Table {
     /// # Errors
     /// `ValidationException` if a key does not fit the schema.
     pub fn query(&self, query: &QueryRequest) -> Result<QueryResponse, Status> {
-        let partition = query.partition.as_ref().ok_or_else(|| validation("a query needs a partition key"))?;
+        let partition =
+            query.partition.as_ref().ok_or_else(|| validation("a query needs a partition key"))?;
         let partition = self.schema.partition_key(partition)?;
         let (mut low, mut high) = match &query.sort {
             Some(sort) => self.sort_bounds(sort)?,
@@ -176,7 +177,9 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 fn is_range(low: &Bound<RowKey>, high: &Bound<RowKey>) -> bool {
     match (low, high) {
         (Bound::Included(low), Bound::Included(high)) => low <= high,
-        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => low < high,
+        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
+            low < high
+        }
         _ => true,
     }
 }
@@ -269,7 +272,11 @@ mod tests {
     fn a_page_ends_at_a_mebibyte() {
         let mut table = orders([]);
         for order in 0..4 {
-            let item = item([("customer", string("b")), ("number", number(order)), ("text", string(&"x".repeat(400_000)))]);
+            let item = item([
+                ("customer", string("b")),
+                ("number", number(order)),
+                ("text", string(&"x".repeat(400_000))),
+            ]);
             table.rows.insert(table.schema.row_key(&item).expect("valid"), Row { item, ..Row::default() });
         }
         let response = table.query(&of_b(None)).expect("a valid query");

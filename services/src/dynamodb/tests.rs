@@ -88,13 +88,21 @@ impl Lab {
 
     fn exists(&self, key: &str) -> bool {
         let (client, request) = (self.client("web", "dynamodb"), get(key));
-        !self.run(async move { client.call(&api::GET_ITEM, request).await }).expect("an answer").item.is_empty()
+        !self
+            .run(async move { client.call(&api::GET_ITEM, request).await })
+            .expect("an answer")
+            .item
+            .is_empty()
     }
 
     fn exists_in(&self, region: usize, key: &str) -> bool {
         let world = self.simulation.world("west").expect("running");
         let (client, request) = (world.dial_instance("elsewhere", region).expect("an edge"), get(key));
-        !self.run(async move { client.call(&api::GET_ITEM, request).await }).expect("an answer").item.is_empty()
+        !self
+            .run(async move { client.call(&api::GET_ITEM, request).await })
+            .expect("an answer")
+            .item
+            .is_empty()
     }
 
     fn restart(&self, instance: &str) {
@@ -131,10 +139,14 @@ fn a_batch_of_26_is_refused() {
     let requests = |count| {
         let write = |key: String| Some(Write::Put(ItemMessage { attributes: id(&key) }));
         let table_name = || "customer-data".to_owned();
-        ids(count).into_iter().map(|key| WriteRequest { table_name: table_name(), write: write(key) }).collect()
+        ids(count)
+            .into_iter()
+            .map(|key| WriteRequest { table_name: table_name(), write: write(key) })
+            .collect()
     };
     let client = lab.client("web", "dynamodb");
-    let (too_many, most) = (BatchWriteItemRequest { requests: requests(26) }, BatchWriteItemRequest { requests: requests(25) });
+    let (too_many, most) =
+        (BatchWriteItemRequest { requests: requests(26) }, BatchWriteItemRequest { requests: requests(25) });
     let batches = async move {
         (client.call(&api::BATCH_WRITE_ITEM, too_many).await, client.call(&api::BATCH_WRITE_ITEM, most).await)
     };
@@ -172,7 +184,9 @@ fn queries_and_updates_find_their_node() {
             client.call(&api::UPDATE_ITEM, update).await?;
         }
         let (table_name, partition) = ("orders".to_owned(), Some(string("c")));
-        client.call(&api::QUERY, QueryRequest { table_name, partition, limit: 3, ..QueryRequest::default() }).await
+        client
+            .call(&api::QUERY, QueryRequest { table_name, partition, limit: 3, ..QueryRequest::default() })
+            .await
     });
     let found = found.expect("a page");
     assert_eq!((found.items.len(), found.items[0].attributes["total"].clone()), (3, number(7)));
@@ -184,7 +198,8 @@ fn an_unknown_table_is_named() {
     let lab = Lab::start(REGION, 1);
     let client = lab.client("web", "dynamodb");
     let request = GetItemRequest { table_name: "nothing".to_owned(), ..get("x") };
-    let error = lab.run(async move { client.call(&api::GET_ITEM, request).await }).expect_err("no such table");
+    let error =
+        lab.run(async move { client.call(&api::GET_ITEM, request).await }).expect_err("no such table");
     assert_eq!(reason(&error).as_deref(), Some("ResourceNotFoundException"));
     assert!(error.message().contains("`nothing`"), "{}", error.message());
 }
@@ -198,7 +213,9 @@ fn a_table_that_is_made_is_known_everywhere_and_not_made_twice() {
     let again = lab.run(async move {
         client.call(&api::CREATE_TABLE, request.clone()).await?;
         for key in ids(20) {
-            client.call(&api::PUT_ITEM, PutItemRequest { table_name: "fresh".to_owned(), ..put(&key) }).await?;
+            client
+                .call(&api::PUT_ITEM, PutItemRequest { table_name: "fresh".to_owned(), ..put(&key) })
+                .await?;
         }
         client.call(&api::CREATE_TABLE, request).await
     });
@@ -207,7 +224,8 @@ fn a_table_that_is_made_is_known_everywhere_and_not_made_twice() {
 
 #[test]
 fn a_hot_partition_is_throttled_and_others_are_not() {
-    let slow = REGION.replace("instances = 3", "instances = 3\npartition-writes-per-second = 1.0\nburst = \"5s\"");
+    let slow =
+        REGION.replace("instances = 3", "instances = 3\npartition-writes-per-second = 1.0\nburst = \"5s\"");
     let lab = Lab::start(&slow, 1);
     let refusals: Vec<Status> = (0..20).filter_map(|_| lab.put("hot").err()).collect();
     assert!((12..=16).contains(&refusals.len()), "{} of 20 were refused; 5 are the burst", refusals.len());
@@ -247,11 +265,17 @@ fn transactions_are_all_or_nothing_whoever_is_killed_when() {
             let after = Span::from_micros(250 * step);
             let (committed, count) = killed_in_transaction(victim, after);
             assert!(count == 0 || count == 6, "{victim} killed after {after}: {count} of 6 items are there");
-            assert!(committed != Some(true) || count == 6, "{victim} killed after {after}: acknowledged and lost");
+            assert!(
+                committed != Some(true) || count == 6,
+                "{victim} killed after {after}: acknowledged and lost"
+            );
             seen.insert((committed, count));
         }
     }
-    assert!(seen.contains(&(Some(true), 6)) && seen.contains(&(Some(false), 0)), "both ends were seen: {seen:?}");
+    assert!(
+        seen.contains(&(Some(true), 6)) && seen.contains(&(Some(false), 0)),
+        "both ends were seen: {seen:?}"
+    );
 }
 
 #[test]
@@ -273,7 +297,11 @@ fn changes_travel_both_ways_and_between_other_regions() {
 fn the_lag_grows_while_the_name_is_gone_and_shrinks_at_a_bounded_rate() {
     let lab = Lab::start(&[REGION, OTHER_REGIONS].concat(), 1);
     lab.run_for(Span::from_mins(1));
-    assert!(lab.series("lag-seconds").iter().all(|lag| *lag < 15.0), "in step at first: {:?}", lab.series("lag-seconds"));
+    assert!(
+        lab.series("lag-seconds").iter().all(|lag| *lag < 15.0),
+        "in step at first: {:?}",
+        lab.series("lag-seconds")
+    );
     let fault = "partition global-tables | dynamodb".parse().expect("a fault");
     lab.simulation.region().faults.add("blackout", fault);
     for key in ids(600) {

@@ -56,12 +56,17 @@ fn perform(action: &Action, item: &mut Item) -> Result<(), Status> {
         }
         Action::Delete(part) => {
             let (Some(Value::Ss(found)), Some(Value::Ss(gone))) = (
-                item.get(&part.attribute).map_or(Some(Value::Ss(StringSet::default())), |value| value.value.clone()),
+                item.get(&part.attribute)
+                    .map_or(Some(Value::Ss(StringSet::default())), |value| value.value.clone()),
                 &operand(part)?.value,
             ) else {
-                return Err(validation(format!("can't delete from `{}`: both must be string sets", part.attribute)));
+                return Err(validation(format!(
+                    "can't delete from `{}`: both must be string sets",
+                    part.attribute
+                )));
             };
-            let left: Vec<String> = found.values.into_iter().filter(|member| !gone.values.contains(member)).collect();
+            let left: Vec<String> =
+                found.values.into_iter().filter(|member| !gone.values.contains(member)).collect();
             if left.is_empty() {
                 item.remove(&part.attribute);
             } else {
@@ -138,7 +143,8 @@ mod tests {
 
     #[test]
     fn each_action_does_its_own_thing() {
-        let mut counter = item([("name", string("n")), ("old", number(1)), ("count", number(2)), ("tags", set_of(&["a"]))]);
+        let mut counter =
+            item([("name", string("n")), ("old", number(1)), ("count", number(2)), ("tags", set_of(&["a"]))]);
         let actions = [
             set("owner", string("o")),
             remove("old"),
@@ -157,7 +163,10 @@ mod tests {
             ("tags", set_of(&["a", "b"])),
         ]);
         assert_eq!(counter, expected);
-        let emptied = [action(Action::Delete, "tags", set_of(&["a", "b"])), action(Action::SetIfNotExists, "first", number(0))];
+        let emptied = [
+            action(Action::Delete, "tags", set_of(&["a", "b"])),
+            action(Action::SetIfNotExists, "first", number(0)),
+        ];
         apply(&schema(), &emptied, &mut counter).expect("valid actions");
         assert!(!counter.contains_key("tags"), "an empty set is not a value");
         assert_eq!(counter["first"], number(9), "it existed");

@@ -152,7 +152,9 @@ impl Write {
             return Err(validation(format!("attribute `{name}` has no value")));
         }
         match value::size(&item) {
-            size if size > ITEM_LIMIT => Err(validation(format!("the item is {size} bytes; the limit is {ITEM_LIMIT}"))),
+            size if size > ITEM_LIMIT => {
+                Err(validation(format!("the item is {size} bytes; the limit is {ITEM_LIMIT}")))
+            }
             _ => Ok(Effect::Put(item)),
         }
     }

@@ -35,7 +35,8 @@ pub(super) fn operations() -> Vec<Operation> {
             QueryRequest { table_name: table(draw), partition, limit: 20, ..QueryRequest::default() }
         }),
         operation(DYNAMODB, &api::BATCH_WRITE_ITEM, |draw| {
-            let put = |number, draw: &Draw<'_>| Some(Write::Put(ItemMessage { attributes: item(number, draw) }));
+            let put =
+                |number, draw: &Draw<'_>| Some(Write::Put(ItemMessage { attributes: item(number, draw) }));
             let numbers = draw.keys(SEVERAL);
             let request = |number| WriteRequest { table_name: table(draw), write: put(number, draw) };
             BatchWriteItemRequest { requests: numbers.into_iter().map(request).collect() }

@@ -33,7 +33,11 @@ impl Balancer {
     }
 
     /// Tells all nodes of a new table. What an interrupted attempt left out is made up for by the next.
-    async fn create(&self, context: &Context, request: CreateTableRequest) -> Result<CreateTableResponse, Status> {
+    async fn create(
+        &self,
+        context: &Context,
+        request: CreateTableRequest,
+    ) -> Result<CreateTableResponse, Status> {
         let table = request.table.clone();
         let answers = self.ask_all(context, &storage_api::CREATE_TABLE, request).await;
         let exists = |answer: &Result<_, Status>| {
@@ -48,7 +52,11 @@ impl Balancer {
         Ok(CreateTableResponse { table })
     }
 
-    async fn describe(&self, context: &Context, request: DescribeTableRequest) -> Result<DescribeTableResponse, Status> {
+    async fn describe(
+        &self,
+        context: &Context,
+        request: DescribeTableRequest,
+    ) -> Result<DescribeTableResponse, Status> {
         let mut whole = DescribeTableResponse::default();
         for part in self.ask_all(context, &storage_api::DESCRIBE_TABLE, request).await {
             let part = part?;
@@ -59,7 +67,11 @@ impl Balancer {
         Ok(whole)
     }
 
-    async fn apply(&self, context: &Context, request: ApplyRecordsRequest) -> Result<ApplyRecordsResponse, Status> {
+    async fn apply(
+        &self,
+        context: &Context,
+        request: ApplyRecordsRequest,
+    ) -> Result<ApplyRecordsResponse, Status> {
         within(APPLIED_RECORDS, request.records.len())?;
         let schema = self.schema(context, &request.table_name).await?;
         let mut parts: BTreeMap<u32, Vec<Record>> = BTreeMap::new();

@@ -69,7 +69,8 @@ fn put_together<Part, Resp>(
     answers: Vec<(Part, Result<Resp, Status>)>,
     mut add: impl FnMut(Part, Option<Resp>),
 ) -> Result<(), Status> {
-    let mistake = |status: &Status| matches!(status.code(), tonic::Code::InvalidArgument | tonic::Code::NotFound);
+    let mistake =
+        |status: &Status| matches!(status.code(), tonic::Code::InvalidArgument | tonic::Code::NotFound);
     let none_answered = answers.iter().all(|(_, answer)| answer.is_err());
     for (part, answer) in answers {
         match answer {

@@ -68,7 +68,12 @@ impl Lab {
         self.coordinator_alive = Mutex::new(true);
     }
 
-    fn perform<Req: Send + Sync + 'static>(&self, node: u32, method: &str, request: Req) -> Result<Payload, Status> {
+    fn perform<Req: Send + Sync + 'static>(
+        &self,
+        node: u32,
+        method: &str,
+        request: Req,
+    ) -> Result<Payload, Status> {
         let mut nodes = self.nodes.lock().expect("nodes");
         let node = &mut nodes[node as usize];
         let body = Payload::new(request);
@@ -89,7 +94,10 @@ impl Lab {
             }
             "Finish" => {
                 let request: &FinishRequest = body.get().expect("its request");
-                (node.0.settle(self.now, &request.transaction, request.commit)?, Payload::new(FinishResponse {}))
+                (
+                    node.0.settle(self.now, &request.transaction, request.commit)?,
+                    Payload::new(FinishResponse {}),
+                )
             }
             "Forget" => {
                 let request: &ForgetRequest = body.get().expect("its request");
@@ -120,7 +128,12 @@ impl Lab {
 }
 
 impl Participants for Lab {
-    async fn ask<Req, Resp>(&self, node: u32, rpc: &'static Rpc<Req, Resp>, request: Req) -> Result<Resp, Status>
+    async fn ask<Req, Resp>(
+        &self,
+        node: u32,
+        rpc: &'static Rpc<Req, Resp>,
+        request: Req,
+    ) -> Result<Resp, Status>
     where
         Req: Send + Sync + 'static,
         Resp: Clone + Send + Sync + 'static,
@@ -179,7 +192,10 @@ fn a_transaction_without_trouble_is_written_everywhere_and_forgotten() {
 #[test]
 fn a_condition_that_fails_on_one_node_cancels_all_and_is_named() {
     let lab = Lab::new();
-    let only_one = parts().into_iter().filter(|(node, _)| *node == 1).map(|(node, part)| (node, vec![(0, part[0].1.clone())]));
+    let only_one = parts()
+        .into_iter()
+        .filter(|(node, _)| *node == 1)
+        .map(|(node, part)| (node, vec![(0, part[0].1.clone())]));
     wait(transact(&lab, "first", only_one.collect(), EXPIRES)).expect("committed");
     let refusal = wait(transact(&lab, "second", parts(), EXPIRES)).expect_err("the order on node 1 exists");
     assert_eq!(eastfall_proto::error::reason(&refusal).as_deref(), Some("TransactionCanceledException"));

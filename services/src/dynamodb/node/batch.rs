@@ -9,7 +9,10 @@ pub(in super::super) const BATCH_READS: usize = 100;
 
 impl Node {
     /// Puts and deletes up to 25 items. What was throttled, or is held by a transaction, comes back.
-    pub async fn batch_write_item(&self, request: BatchWriteItemRequest) -> Result<BatchWriteItemResponse, Status> {
+    pub async fn batch_write_item(
+        &self,
+        request: BatchWriteItemRequest,
+    ) -> Result<BatchWriteItemResponse, Status> {
         within(BATCH_WRITES, request.requests.len())?;
         let writes = self.read(|store| {
             let write = |request: &WriteRequest| {
@@ -43,7 +46,8 @@ impl Node {
             unprocessed.insert(positions[index]);
         }
         let requests = request.requests.into_iter().enumerate();
-        let left = requests.filter(|(position, _)| unprocessed.contains(position)).map(|(_, request)| request);
+        let left =
+            requests.filter(|(position, _)| unprocessed.contains(position)).map(|(_, request)| request);
         Ok(BatchWriteItemResponse { unprocessed_items: left.collect() })
     }
 
@@ -55,7 +59,9 @@ impl Node {
             match self.get(&key.table_name, &key.key, request.consistent_read) {
                 Ok(item) if item.is_empty() => {}
                 Ok(item) => response.items.push(TableItem { table_name: key.table_name, item }),
-                Err(status) if status.code() == tonic::Code::ResourceExhausted => response.unprocessed_keys.push(key),
+                Err(status) if status.code() == tonic::Code::ResourceExhausted => {
+                    response.unprocessed_keys.push(key)
+                }
                 Err(status) => return Err(status),
             }
         }

@@ -45,7 +45,8 @@ impl Node {
             self.charge(Unit::Write, partition, cost);
         }
         let plan = |store: &Store, _| {
-            let (changes, applied, superseded) = store.apply_records(&request.table_name, &request.records)?;
+            let (changes, applied, superseded) =
+                store.apply_records(&request.table_name, &request.records)?;
             Ok((changes, ApplyRecordsResponse { applied, superseded }))
         };
         self.write(plan).await

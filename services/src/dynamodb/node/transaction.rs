@@ -15,8 +15,9 @@ impl Node {
         distinct(&places)?;
         let partitions: Vec<u32> = places.iter().map(|(table, key)| self.partition(table, key)).collect();
         let throttled = partitions.iter().map(|partition| self.admit(Unit::Write, *partition).is_err());
-        let reasons: Vec<String> =
-            throttled.map(|refused| if refused { error::THROTTLING.to_owned() } else { String::new() }).collect();
+        let reasons: Vec<String> = throttled
+            .map(|refused| if refused { error::THROTTLING.to_owned() } else { String::new() })
+            .collect();
         if reasons.iter().any(|reason| !reason.is_empty()) {
             return Ok(PrepareResponse { reasons });
         }

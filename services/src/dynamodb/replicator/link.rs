@@ -48,7 +48,8 @@ impl Link {
     ) -> Result<Link, StartError> {
         let (world, settings, disk) = (world.clone(), Arc::clone(settings), disk.clone());
         let started = world.now();
-        let mut link = Link { world, settings, disk, from, to, makes_tables, started, positions: Mutex::default() };
+        let mut link =
+            Link { world, settings, disk, from, to, makes_tables, started, positions: Mutex::default() };
         let mut positions = BTreeMap::new();
         for (key, value) in link.disk.load()? {
             let shard = std::str::from_utf8(&key).ok().and_then(|key| link.shard_of(key));
@@ -93,7 +94,8 @@ impl Link {
             let outcome = self.round(&mut tables).await;
             if outcome.is_ok() != works {
                 works = outcome.is_ok();
-                let reason = outcome.as_ref().map_or_else(|status| status.message().to_owned(), |_| String::new());
+                let reason =
+                    outcome.as_ref().map_or_else(|status| status.message().to_owned(), |_| String::new());
                 let kind = if works { "replication.resumed" } else { "replication.stalled" };
                 self.world.record().event(kind, &[("link", self.name()), ("reason", reason)]);
             }
@@ -128,8 +130,14 @@ impl Link {
             let Some(table) = described.table.filter(|table| table.stream) else { continue };
             let new = !self.positions().contains_key(&(table_name.clone(), 0));
             if self.makes_tables && new {
-                let made = self.to.1.call(&dynamo_db_api::CREATE_TABLE, CreateTableRequest { table: Some(table) }).await;
-                made.map(drop).or_else(|status| if status.code() == Code::AlreadyExists { Ok(()) } else { Err(status) })?;
+                let made = self
+                    .to
+                    .1
+                    .call(&dynamo_db_api::CREATE_TABLE, CreateTableRequest { table: Some(table) })
+                    .await;
+                made.map(drop).or_else(|status| {
+                    if status.code() == Code::AlreadyExists { Ok(()) } else { Err(status) }
+                })?;
             }
             let mut positions = self.positions();
             for shard in 0..described.stream_shards {
@@ -165,7 +173,8 @@ impl Link {
             Err(status) => return Err(status),
         };
         let last = batch.records.last().map(|record| (record.sequence_number, record.written_at));
-        let records: Vec<Record> = batch.records.into_iter().filter(|record| record.region == self.from.0).collect();
+        let records: Vec<Record> =
+            batch.records.into_iter().filter(|record| record.region == self.from.0).collect();
         let count = records.len();
         if count > 0 {
             let request = ApplyRecordsRequest { table_name: table.to_owned(), records };
@@ -183,7 +192,9 @@ impl Link {
         };
         self.positions().insert(place, moved);
         if last.is_some() {
-            keep(&self.disk, self.key_of(table, shard), moved).await.map_err(|error| Status::internal(error.to_string()))?;
+            keep(&self.disk, self.key_of(table, shard), moved)
+                .await
+                .map_err(|error| Status::internal(error.to_string()))?;
         }
         if count > 0 {
             self.world.sleep(Span::from_secs_f64(count as f64 / settings.records_per_second)).await;

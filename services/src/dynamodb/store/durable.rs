@@ -31,7 +31,9 @@ impl Change {
             }
             Change::Trim { table, sequence_number } => (record_key(table, *sequence_number), None),
             Change::Intent { transaction, request } => ledger_entry(INTENT, transaction, request.as_ref()),
-            Change::Decision { transaction, request } => ledger_entry(DECISION, transaction, request.as_ref()),
+            Change::Decision { transaction, request } => {
+                ledger_entry(DECISION, transaction, request.as_ref())
+            }
         }
     }
 }
@@ -69,10 +71,14 @@ impl Store {
     pub fn load(region: &str, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Store, String> {
         let mut store = Store::new(region);
         // Tables before what lies in them.
-        let (tables, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| key.first() == Some(&TABLE));
+        let (tables, others): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(key, _)| key.first() == Some(&TABLE));
         for (key, value) in tables.into_iter().chain(others) {
             let change = store.read(&key, &value).ok_or_else(|| {
-                format!("the durable entry {} is not one of a storage node; empty the run's folder", key.escape_ascii())
+                format!(
+                    "the durable entry {} is not one of a storage node; empty the run's folder",
+                    key.escape_ascii()
+                )
             })?;
             store.apply(vec![change]);
         }
@@ -90,7 +96,9 @@ impl Store {
                 let key = RowKey { partition: partition.to_vec(), sort: sort.to_vec() };
                 Some(Change::Row { table: text(table)?, key, row: Some(Row::decode(value).ok()?) })
             }
-            RECORD => Some(Change::Record { table: text(part(rest)?.0)?, record: Record::decode(value).ok()? }),
+            RECORD => {
+                Some(Change::Record { table: text(part(rest)?.0)?, record: Record::decode(value).ok()? })
+            }
             INTENT => {
                 let request = Some(PrepareRequest::decode(value).ok()?);
                 Some(Change::Intent { transaction: text(rest)?, request })

@@ -13,7 +13,9 @@ impl Store {
         let table = self.table(table)?;
         if !table.schema().stream() {
             let name = table.schema().name();
-            return Err(error::validation(format!("table `{name}` keeps no stream, so it can't be replicated")));
+            return Err(error::validation(format!(
+                "table `{name}` keeps no stream, so it can't be replicated"
+            )));
         }
         // Of several changes of one item only the last can count.
         let mut newest: BTreeMap<RowKey, (&Record, Row)> = BTreeMap::new();

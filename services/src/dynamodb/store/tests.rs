@@ -35,7 +35,11 @@ fn count(droplet: &str) -> TransactWriteItem {
 
 fn delete(droplet: &str) -> TransactWriteItem {
     let key = item([("droplet", string(droplet))]);
-    kind(Kind::Delete(DeleteItemRequest { table_name: "leases".to_owned(), key, ..DeleteItemRequest::default() }))
+    kind(Kind::Delete(DeleteItemRequest {
+        table_name: "leases".to_owned(),
+        key,
+        ..DeleteItemRequest::default()
+    }))
 }
 
 /// A store with the map under it that survives.
@@ -108,8 +112,12 @@ fn a_single_node_transaction_is_all_or_nothing() {
     node.write(1, put("taken", "somebody")).expect("a put");
     let both = request(vec![put("free", "me"), put_new("taken", "me")], &[0]);
     let (changes, reasons) = node.store.prepare(2, &both).expect("in time");
-    assert_eq!((changes.len(), reasons), (0, vec![String::new(), error::CONDITIONAL_CHECK_FAILED.to_owned()]));
-    let (changes, reasons) = node.store.prepare(2, &request(vec![put("free", "me"), count("taken")], &[0])).expect("in time");
+    assert_eq!(
+        (changes.len(), reasons),
+        (0, vec![String::new(), error::CONDITIONAL_CHECK_FAILED.to_owned()])
+    );
+    let (changes, reasons) =
+        node.store.prepare(2, &request(vec![put("free", "me"), count("taken")], &[0])).expect("in time");
     assert_eq!(reasons, ["", ""]);
     node.commit(changes);
     assert!(node.item("free").is_some() && node.item("taken").expect("an item").contains_key("count"));
@@ -147,7 +155,9 @@ fn what_was_not_decided_in_time_never_is() {
 #[test]
 fn a_trimmed_stream_takes_the_memory_of_removals_with_it() {
     let mut node = Node::new("us-east-1");
-    for (now, write) in [(1, put("a", "x")), (2, delete("a")), (3, put("b", "x")), (4, delete("b")), (9, put("c", "x"))] {
+    for (now, write) in
+        [(1, put("a", "x")), (2, delete("a")), (3, put("b", "x")), (4, delete("b")), (9, put("c", "x"))]
+    {
         node.write(now, write).expect("a write");
     }
     let rows = |node: &Node| node.store.table("leases").expect("the table").rows.len();

@@ -76,20 +76,23 @@ impl Store {
             return Ok((Vec::new(), vec![String::new(); request.items.len()]));
         }
         let mut plan = Plan::new(self, now);
-        let mut reason = |item: &eastfall_proto::dynamodb::TransactWriteItem| -> Result<&'static str, Status> {
-            let schema = self.table(super::super::write::table_of(item)?)?.schema();
-            let write = Write::new(schema, item.clone())?;
-            if self.transactions.holds(&write.table, &write.key) {
-                return Ok(error::TRANSACTION_CONFLICT);
-            }
-            plan.write(&write).map(|_| "")
-        };
+        let mut reason =
+            |item: &eastfall_proto::dynamodb::TransactWriteItem| -> Result<&'static str, Status> {
+                let schema = self.table(super::super::write::table_of(item)?)?.schema();
+                let write = Write::new(schema, item.clone())?;
+                if self.transactions.holds(&write.table, &write.key) {
+                    return Ok(error::TRANSACTION_CONFLICT);
+                }
+                plan.write(&write).map(|_| "")
+            };
         let reasons: Vec<String> = request
             .items
             .iter()
             .map(|item| match reason(item) {
                 Ok(reason) => reason,
-                Err(status) if status.code() == tonic::Code::FailedPrecondition => error::CONDITIONAL_CHECK_FAILED,
+                Err(status) if status.code() == tonic::Code::FailedPrecondition => {
+                    error::CONDITIONAL_CHECK_FAILED
+                }
                 Err(_) => error::VALIDATION,
             })
             .map(str::to_owned)
@@ -118,7 +121,8 @@ impl Store {
             Some(intent) if now < intent.request.expires => {
                 let mut changes = self.settle(now, transaction, true)?;
                 let request = PrepareRequest { items: Vec::new(), ..intent.request.clone() };
-                changes.push(Change::Decision { transaction: transaction.to_owned(), request: Some(request) });
+                changes
+                    .push(Change::Decision { transaction: transaction.to_owned(), request: Some(request) });
                 Ok((changes, true))
             }
             _ => Ok((self.settle(now, transaction, false)?, false)),

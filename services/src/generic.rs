@@ -73,9 +73,11 @@ impl Generic {
     }
 
     async fn perform(&self, context: &Context, name: &str) -> Result<PerformResponse, Status> {
-        let operations = self.world.service(|service| service.operations.clone()).unwrap_or_default();
-        let operation: &Operation = operations.get(name).ok_or_else(|| {
-            let known: Vec<&str> = operations.keys().map(String::as_str).collect();
+        let topology = self.world.topology();
+        let own = topology.services.get(&self.world.instance().service);
+        let operation: &Operation = own.and_then(|own| own.operations.get(name)).ok_or_else(|| {
+            let known: Vec<&str> =
+                own.into_iter().flat_map(|own| own.operations.keys()).map(String::as_str).collect();
             Status::unimplemented(format!("there is no operation `{name}`; there are {}", known.join(", ")))
         })?;
         if operation.error_share > 0.0 && self.draw(|rng| rng.random::<f64>()) < operation.error_share {

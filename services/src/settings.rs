@@ -38,11 +38,8 @@ impl<P: for<'a> From<&'a Params>> Settings<P> {
 pub fn callee_of_kind(world: &World, kind: &str) -> Result<String, StartError> {
     let topology = world.topology();
     let own = &world.instance().service;
-    let calls = topology
-        .services
-        .get(own)
-        .map(|service| service.calls.keys().cloned().collect())
-        .unwrap_or(Vec::new());
+    let calls: Vec<String> =
+        topology.services.get(own).map(|service| service.calls.keys().cloned().collect()).unwrap_or_default();
     let of_kind = |name: &String| topology.services.get(name).is_some_and(|service| service.kind == kind);
     let mut callees = calls.into_iter().filter(of_kind);
     match (callees.next(), callees.next()) {

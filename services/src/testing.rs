@@ -6,7 +6,7 @@ use eastfall_fabric::engine::sim;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::record::Report;
 use eastfall_fabric::simulation::{LAB, Setup, Simulation};
-use eastfall_topology::{Moment, Span, Topology};
+use eastfall_topology::{Span, Topology};
 
 /// A region that runs.
 pub(crate) struct Lab {
@@ -63,11 +63,6 @@ impl Lab {
     /// Everything that was recorded up to now.
     pub(crate) fn reports(&self) -> Vec<Report> {
         self.reports.lock().expect("reports").clone()
-    }
-
-    /// The present moment.
-    pub(crate) fn now(&self) -> Moment {
-        sim::now()
     }
 }
 

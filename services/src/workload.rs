@@ -2,6 +2,8 @@
 //!
 //! Customers and generic services choose operations by name from the topology; here is what the names mean.
 
+use std::sync::{Arc, LazyLock};
+
 use eastfall_fabric::call::Rpc;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::rng::Rng;
@@ -62,7 +64,7 @@ impl<'a> Draw<'a> {
 }
 
 /// Sends one request; its latency counts from the moment at which it was to be sent.
-pub type Send = Box<
+pub type Send = Arc<
     dyn Fn(&Client, Moment, &mut Draw<'_>) -> BoxFuture<'static, Result<(), Status>>
         + std::marker::Send
         + Sync,
@@ -99,16 +101,15 @@ where
     Req: std::marker::Send + Sync + 'static,
     Resp: Clone + std::marker::Send + Sync + 'static,
 {
-    Box::new(move |client, intended, draw| {
+    Arc::new(move |client, intended, draw| {
         let (client, request) = (client.clone(), request(draw));
         Box::pin(async move { client.call_intended(intended, rpc, request).await.map(drop) })
     })
 }
 
 /// Every operation of the mechanism-rich kinds. To add an API, add its file's list here.
-fn operations() -> Vec<Operation> {
-    dynamodb::operations()
-}
+static OPERATIONS: LazyLock<Vec<Operation>> =
+    LazyLock::new(|| [dynamodb::operations()].into_iter().flatten().collect());
 
 /// How to send an operation to a service.
 ///
@@ -122,11 +123,10 @@ pub fn find(topology: &Topology, service: &str, name: &str) -> Result<Send, Stri
             false => Err(no_operation(service, name, callee.operations.keys().map(String::as_str))),
         };
     }
-    let mut of_kind: Vec<Operation> = operations();
-    of_kind.retain(|operation| operation.kinds.contains(&callee.kind.as_str()));
-    match of_kind.iter().position(|operation| operation.name == name) {
-        Some(position) => Ok(of_kind.swap_remove(position).send),
-        None => Err(no_operation(service, name, of_kind.iter().map(|operation| operation.name))),
+    let of_kind = || OPERATIONS.iter().filter(|operation| operation.kinds.contains(&callee.kind.as_str()));
+    match of_kind().find(|operation| operation.name == name) {
+        Some(operation) => Ok(Arc::clone(&operation.send)),
+        None => Err(no_operation(service, name, of_kind().map(|operation| operation.name))),
     }
 }
 

@@ -30,15 +30,18 @@ enum Fate {
     CoordinatorKilledBefore,
 }
 
+/// A store and the disk under it.
+type Node = (Store, BTreeMap<Vec<u8>, Vec<u8>>);
+
 /// Storage nodes without a world: stores, the disks under them, and the fate of each message to come.
 struct Lab {
     now: u64,
-    nodes: Mutex<Vec<(Store, BTreeMap<Vec<u8>, Vec<u8>>)>>,
+    nodes: Mutex<Vec<Node>>,
     fates: Mutex<Vec<Fate>>,
     coordinator_alive: Mutex<bool>,
 }
 
-fn commit(node: &mut (Store, BTreeMap<Vec<u8>, Vec<u8>>), changes: Vec<Change>) {
+fn commit(node: &mut Node, changes: Vec<Change>) {
     for (key, value) in changes.iter().map(Change::durable) {
         match value {
             Some(value) => node.1.insert(key, value),

@@ -1,6 +1,7 @@
 //! One direction of replication, from one region to another.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_fabric::disk::Disk;
@@ -26,6 +27,8 @@ pub(super) struct Link {
     /// Makes the tables at the other end; the one link from the region where they are made does.
     makes_tables: bool,
     started: Moment,
+    /// When the tables were last listed, in nanoseconds.
+    listed: AtomicU64,
     positions: Mutex<BTreeMap<(String, u32), Position>>,
 }
 
@@ -48,8 +51,18 @@ impl Link {
     ) -> Result<Link, StartError> {
         let (world, settings, disk) = (world.clone(), Arc::clone(settings), disk.clone());
         let started = world.now();
-        let mut link =
-            Link { world, settings, disk, from, to, makes_tables, started, positions: Mutex::default() };
+        let listed = AtomicU64::new(started.as_nanos());
+        let mut link = Link {
+            world,
+            settings,
+            disk,
+            from,
+            to,
+            makes_tables,
+            started,
+            listed,
+            positions: Mutex::default(),
+        };
         let mut positions = BTreeMap::new();
         for (key, value) in link.disk.load()? {
             let shard = std::str::from_utf8(&key).ok().and_then(|key| link.shard_of(key));
@@ -83,7 +96,8 @@ impl Link {
     /// whether there is one, so it grows with the time since it was last read to its end.
     pub(super) fn lag(&self, now: Moment) -> Span {
         let oldest = self.positions().values().map(|position| Moment::from_nanos(position.complete_to)).min();
-        now.since(oldest.unwrap_or(self.started))
+        // Without tables there was nothing to copy when they were last listed.
+        now.since(oldest.unwrap_or(Moment::from_nanos(self.listed.load(Ordering::Relaxed))))
     }
 
     /// Copies for ever.
@@ -110,7 +124,9 @@ impl Link {
         let now = self.world.now();
         if tables.as_of.is_none_or(|as_of| now.since(as_of) >= TABLES_INTERVAL) {
             tables.shards = self.replicated_tables().await?;
-            tables.as_of = Some(now);
+            self.listed.store(now.as_nanos(), Ordering::Relaxed);
+            // As long as there are none, some are likely to be made soon: at the start of the region.
+            tables.as_of = (!tables.shards.is_empty()).then_some(now);
         }
         let mut more = false;
         for (table, shards) in &tables.shards {

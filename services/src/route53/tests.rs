@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use eastfall_fabric::{Moment, Span};
 use eastfall_fabric::engine::sim;
 use eastfall_fabric::simulation::{LAB, Setup, Simulation};
+use eastfall_fabric::{Moment, Span};
 use eastfall_proto::error::reason;
 use eastfall_proto::route53::*;
 use eastfall_topology::{Source, Topology};

@@ -25,5 +25,9 @@ pub fn kinds() -> Vec<Kind> {
         dynamodb::storage::kind(),
         dynamodb::replicator::kind(),
         dynamodb::replica::kind(),
+        dns_automation::enactor::kind(),
+        dns_automation::planner::kind(),
+        dns_automation::tool::kind(),
+        route53::kind(),
     ]
 }

@@ -120,7 +120,7 @@ impl Region {
         let generation = self.zones.get(ENDPOINT).expect("the zone").generation(ENDPOINT);
         let mut key = format!("{generation:?} {:?}", self.enactors);
         for record in self.zone_list(&ListResourceRecordSetsRequest::default()) {
-            let _ = write!(key, "\n{record:?}");
+            let _ = write!(key, "\n{} {} {:?} {:?}", record.name, record.r#type, record.values, record.alias);
         }
         key
     }
@@ -147,8 +147,13 @@ impl Region {
 
     /// Carries out what a task wishes for.
     fn step<T: Task>(&mut self, task: &mut T, now: Moment) -> Option<T::Outcome> {
+        let mut fresh = String::new();
         let reply = match task.wish() {
-            Wish::List(request) => Reply::Listed(self.zone_list(&request)),
+            Wish::List(request) => {
+                // Only who has just looked makes a new text.
+                fresh = self.fresh();
+                Reply::Listed(self.zone_list(&request))
+            }
             Wish::Change(request) => {
                 match self.zones.change(&request.zone, &request.changes, request.precondition.as_ref()) {
                     Ok(_) => Reply::Changed,
@@ -159,7 +164,7 @@ impl Region {
             Wish::BackOff(_) => Reply::Waited,
             Wish::Done(outcome) => return Some(outcome),
         };
-        task.reply(reply, now, &self.fresh());
+        task.reply(reply, now, &fresh);
         match task.wish() {
             Wish::Done(outcome) => Some(outcome),
             _ => None,
@@ -201,9 +206,16 @@ impl Region {
     }
 
     fn successors(&self, rules: &Rules) -> Vec<Region> {
-        let moments = if rules.leases_end { vec![Moment::START, Moment::MAX] } else { vec![Moment::START] };
-        let each = |who| moments.iter().map(move |now| (who, *now));
-        (0..self.enactors.len()).flat_map(each).map(|(who, now)| self.after(who, now, rules)).collect()
+        let looks = |work: &Work| matches!(work, Work::Visit(visit) if matches!(visit.wish(), Wish::List(_)));
+        let mut successors = Vec::new();
+        for (who, enactor) in self.enactors.iter().enumerate() {
+            successors.push(self.after(who, Moment::START, rules));
+            if rules.leases_end && looks(&enactor.work) {
+                // Late enough for anybody's lease, and the new one ends when all others do.
+                successors.push(self.after(who, Moment::START + LEASE, rules));
+            }
+        }
+        successors
     }
 }
 
@@ -217,7 +229,6 @@ fn reachable(from: Vec<Region>, rules: &Rules) -> Vec<Region> {
             found.push(region);
         }
     }
-    eprintln!("{} states", found.len());
     assert!(found.len() > 100, "a real exploration: {} states", found.len());
     found
 }

@@ -46,7 +46,7 @@ pub enum Outcome {
 }
 
 /// A visit under way.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Visit {
     me: String,
     generation: u64,
@@ -141,6 +141,12 @@ impl Visit {
         let zone = self.endpoint.endpoint.clone();
         let comment = format!("{} plan {}: {comment}", self.me, self.generation);
         ChangeResourceRecordSetsRequest { zone, changes, comment, precondition: None }
+    }
+}
+
+impl std::fmt::Debug for Visit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Visit({} {} {:?} {:?})", self.me, self.generation, self.seen, self.phase)
     }
 }
 

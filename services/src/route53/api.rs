@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use eastfall_fabric::Moment;
 use eastfall_fabric::dns::{Authority as _, Question, RecordData, RecordType as Asked};
 use eastfall_fabric::world::World;
@@ -68,7 +67,10 @@ impl Route53 for Control {
         Ok(Response::new(ChangeResourceRecordSetsResponse { change_id: self.change_id() }))
     }
 
-    async fn get_change(&self, request: Request<GetChangeRequest>) -> Result<Response<GetChangeResponse>, Status> {
+    async fn get_change(
+        &self,
+        request: Request<GetChangeRequest>,
+    ) -> Result<Response<GetChangeResponse>, Status> {
         let id = request.into_inner().change_id;
         let in_sync = id.strip_prefix('C').and_then(|nanos| nanos.parse().ok()).map(Moment::from_nanos);
         let in_sync = in_sync.ok_or_else(|| {

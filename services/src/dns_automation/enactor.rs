@@ -83,7 +83,14 @@ async fn start(world: World) -> Result<(), StartError> {
     let back_off = BackOff { base: params.back_off_base, max: params.back_off_max };
     let records = Records::new(&world, world.dial(&params.record_store)?, back_off, "back-off");
     let planner = world.dial(&params.planner)?;
-    let enactor = Enactor { world: world.clone(), records, planner, done: 0, zones: BTreeSet::new(), stuck: BTreeSet::new() };
+    let enactor = Enactor {
+        world: world.clone(),
+        records,
+        planner,
+        done: 0,
+        zones: BTreeSet::new(),
+        stuck: BTreeSet::new(),
+    };
     world.spawn(enactor.run());
     Ok(())
 }
@@ -135,7 +142,12 @@ impl Enactor {
         if self.params().frozen {
             return Ok(Pass::Idle);
         }
-        let plan = self.planner.call(&plans_api::GET_PLAN, GetPlanRequest::default()).await?.plan.unwrap_or_default();
+        let plan = self
+            .planner
+            .call(&plans_api::GET_PLAN, GetPlanRequest::default())
+            .await?
+            .plan
+            .unwrap_or_default();
         if plan.generation <= self.done || self.is_stale(&plan).await? {
             return Ok(Pass::Idle);
         }

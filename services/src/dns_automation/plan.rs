@@ -25,7 +25,12 @@ pub struct Healthy {
 }
 
 /// The plan of this number. `uuid` makes the names.
-pub fn make(generation: u64, endpoints: &[Endpoint], balancers: &[Healthy], uuid: &mut dyn FnMut() -> String) -> Plan {
+pub fn make(
+    generation: u64,
+    endpoints: &[Endpoint],
+    balancers: &[Healthy],
+    uuid: &mut dyn FnMut() -> String,
+) -> Plan {
     let largest = balancers.iter().map(|balancer| balancer.capacity).fold(f64::MIN_POSITIVE, f64::max);
     let weight = |capacity: f64| ((255.0 * capacity / largest).round() as u32).clamp(1, 255);
     let mut endpoint_plan = |endpoint: &Endpoint| EndpointPlan {
@@ -47,7 +52,11 @@ pub fn make(generation: u64, endpoints: &[Endpoint], balancers: &[Healthy], uuid
 fn spread(balancers: &[Healthy], share: f64) -> impl Iterator<Item = &Healthy> {
     let share = share.clamp(0.0, 1.0);
     let upto = move |index: usize| (index as f64 * share).ceil();
-    balancers.iter().enumerate().filter(move |(index, _)| *index == 0 || upto(index + 1) > upto(*index)).map(|(_, b)| b)
+    balancers
+        .iter()
+        .enumerate()
+        .filter(move |(index, _)| *index == 0 || upto(index + 1) > upto(*index))
+        .map(|(_, b)| b)
 }
 
 #[cfg(test)]
@@ -72,7 +81,8 @@ mod tests {
 
     #[test]
     fn weights_are_in_proportion_to_capacity() {
-        let weights: Vec<u32> = plan(1.0, &[1.0, 2.0, 4.0]).endpoints[0].balancers.iter().map(|b| b.weight).collect();
+        let weights: Vec<u32> =
+            plan(1.0, &[1.0, 2.0, 4.0]).endpoints[0].balancers.iter().map(|b| b.weight).collect();
         assert_eq!(weights, [64, 128, 255]);
     }
 

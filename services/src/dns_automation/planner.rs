@@ -10,8 +10,8 @@ use eastfall_fabric::rng::Rng;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::dns_automation::plans_server::Plans;
 use eastfall_proto::dns_automation::{
-    DeletePlanRequest, DeletePlanResponse, GetPlanRequest, GetPlanResponse, ListPlansRequest, ListPlansResponse, Plan,
-    plans_api,
+    DeletePlanRequest, DeletePlanResponse, GetPlanRequest, GetPlanResponse, ListPlansRequest,
+    ListPlansResponse, Plan, plans_api,
 };
 use eastfall_proto::dynamodb::{ListTablesRequest, dynamo_db_api};
 use eastfall_proto::error::api_error;
@@ -176,7 +176,9 @@ impl Plans for Planner {
         let plan = if generation == 0 { plans.values().next_back() } else { plans.get(&generation) };
         match plan.cloned() {
             plan @ Some(_) => Ok(Response::new(GetPlanResponse { plan })),
-            None => Err(api_error(Code::NotFound, DOMAIN, "NoSuchPlan", format!("there is no plan {generation}"))),
+            None => {
+                Err(api_error(Code::NotFound, DOMAIN, "NoSuchPlan", format!("there is no plan {generation}")))
+            }
         }
     }
 
@@ -185,7 +187,10 @@ impl Plans for Planner {
         Ok(Response::new(ListPlansResponse { generations }))
     }
 
-    async fn delete_plan(&self, request: Request<DeletePlanRequest>) -> Result<Response<DeletePlanResponse>, Status> {
+    async fn delete_plan(
+        &self,
+        request: Request<DeletePlanRequest>,
+    ) -> Result<Response<DeletePlanResponse>, Status> {
         let generation = request.into_inner().generation;
         if self.plans().last_key_value().is_some_and(|(newest, _)| *newest == generation) {
             let why = format!("plan {generation} is the newest one");

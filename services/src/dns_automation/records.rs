@@ -77,7 +77,10 @@ impl Records {
     }
 
     /// All pages of a list.
-    pub(super) async fn list(&self, mut request: ListResourceRecordSetsRequest) -> Result<Vec<RecordSet>, Status> {
+    pub(super) async fn list(
+        &self,
+        mut request: ListResourceRecordSetsRequest,
+    ) -> Result<Vec<RecordSet>, Status> {
         let mut records = Vec::new();
         loop {
             let page = self.client.call(&route53_api::LIST_RESOURCE_RECORD_SETS, request.clone()).await?;
@@ -96,7 +99,9 @@ impl Records {
                 Reply::Changed
             }
             Err(status) if reason(&status).as_deref() == Some("GenerationSuperseded") => Reply::Superseded,
-            Err(status) if status.code() == Code::FailedPrecondition => Reply::Refused(status.message().to_owned()),
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                Reply::Refused(status.message().to_owned())
+            }
             Err(_) => Reply::Unanswered,
         }
     }

@@ -106,7 +106,8 @@ impl Night {
 
     /// When the regional endpoint lost its last address.
     fn emptied(&self) -> Option<f64> {
-        let mut events = self.of_kind("dns.endpoint-empty").filter(|event| event.fields["endpoint"] == REGIONAL);
+        let mut events =
+            self.of_kind("dns.endpoint-empty").filter(|event| event.fields["endpoint"] == REGIONAL);
         events.next().map(minutes)
     }
 
@@ -150,7 +151,10 @@ fn a_quiet_night_never_empties_the_endpoint() {
                 *counts.entry(event.fields["endpoint"].as_str()).or_default() += 1;
                 counts
             });
-        assert!(applied.len() == 5 && applied.values().all(|count| *count > 200), "every endpoint, every plan: {applied:?}");
+        assert!(
+            applied.len() == 5 && applied.values().all(|count| *count > 200),
+            "every endpoint, every plan: {applied:?}"
+        );
         assert!(night.of_kind("dns.plan-deleted").count() > 200, "old plans are cleaned away");
     }
 }
@@ -180,7 +184,9 @@ fn stuck_lasts_until_operators_install_a_tree_and_then_the_automation_goes_on() 
     let mut night = Night::with_trigger(1, &[]);
     let empty = night.emptied().expect("seed 1 empties it");
     night.until(60.0);
-    let filled = |night: &Night| night.of_kind("dns.endpoint-filled").map(minutes).filter(|at| *at > empty).collect::<Vec<_>>();
+    let filled = |night: &Night| {
+        night.of_kind("dns.endpoint-filled").map(minutes).filter(|at| *at > empty).collect::<Vec<_>>()
+    };
     assert_eq!(filled(&night), Vec::<f64>::new(), "forty minutes later");
     let installed = night.install_by_hand().expect("it installs");
     assert_eq!(installed.endpoints.len(), 5, "every endpoint");
@@ -210,12 +216,21 @@ fn each_repair_of_the_race_keeps_the_endpoint_filled() {
 fn automation_that_is_frozen_before_the_trigger_harms_nothing() {
     let mut night = Night::begin(1, &[]);
     night.until(5.0);
-    night.simulation.region().set(&"service.dns-enactor.frozen=true".parse().expect("a setting")).expect("it is sound");
+    night
+        .simulation
+        .region()
+        .set(&"service.dns-enactor.frozen=true".parse().expect("a setting"))
+        .expect("it is sound");
     night.until(6.0);
     let before = night.events.len();
-    night.simulation.region().faults.add("delay", "latency 15s on dns-enactor-c->route53".parse().expect("a fault"));
+    night
+        .simulation
+        .region()
+        .faults
+        .add("delay", "latency 15s on dns-enactor-c->route53".parse().expect("a fault"));
     night.until(30.0);
-    let after: Vec<_> = night.events[before..].iter().filter(|event| event.kind.starts_with("dns.")).collect();
+    let after: Vec<_> =
+        night.events[before..].iter().filter(|event| event.kind.starts_with("dns.")).collect();
     assert!(after.is_empty(), "nothing happens: {after:?}");
     assert_eq!(night.emptied(), None);
 }

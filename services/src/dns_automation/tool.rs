@@ -61,7 +61,12 @@ impl Operators for Tool {
         request: Request<InstallRecordTreeRequest>,
     ) -> Result<Response<InstallRecordTreeResponse>, Status> {
         let wanted = request.into_inner().endpoint;
-        let plan = self.planner.call(&plans_api::GET_PLAN, GetPlanRequest::default()).await?.plan.unwrap_or_default();
+        let plan = self
+            .planner
+            .call(&plans_api::GET_PLAN, GetPlanRequest::default())
+            .await?
+            .plan
+            .unwrap_or_default();
         let chosen = plan.endpoints.into_iter().filter(|plan| wanted.is_empty() || plan.endpoint == wanted);
         let (params, me) = (self.world.params::<ToolParams>(), &self.world.instance().name);
         let manner = Manner { rollback_to_own: true, ..Manner::default() };

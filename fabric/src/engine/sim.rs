@@ -70,7 +70,8 @@ impl Wake for TaskWaker {
     }
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::Relaxed) {
-            READY.with_borrow_mut(|ready| ready.push_back(self.slot));
+            // Not `with_borrow_mut`: a task may be woken while the thread itself is being torn down.
+            let _ = READY.try_with(|ready| ready.borrow_mut().push_back(self.slot));
         }
     }
 }
@@ -278,7 +279,13 @@ pub fn run_until(end: Moment) -> Stopped {
                 NOW.set(end.as_nanos().max(NOW.get()));
                 return Stopped::AtEnd;
             }
-            None => return Stopped::Idle,
+            None => {
+                // Time passes also where nothing happens; but nobody waits for the end of time.
+                if end < Moment::MAX {
+                    NOW.set(end.as_nanos().max(NOW.get()));
+                }
+                return Stopped::Idle;
+            }
         }
     }
 }

@@ -124,11 +124,18 @@ impl Host {
         let route =
             Route::new(world, self.0.resolver.clone(), settings, peers, by_instance, rng("connections"));
         let recorder = world.record();
-        let stack = Stack::new(
+        let (events, towards) = (recorder.clone(), callee.to_owned());
+        let on_event = move |kind: &'static str, fields: &[(&'static str, String)]| {
+            let mut all = vec![("callee", towards.clone())];
+            all.extend_from_slice(fields);
+            events.event(kind, &all);
+        };
+        let stack = Stack::with_events(
             world.clock(),
             rng("policies"),
             &policy,
             recorder.edge(caller, callee),
+            Some(Arc::new(on_event)),
             Arc::new(Transport(Arc::clone(&route))),
         );
         let edge =

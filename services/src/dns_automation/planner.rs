@@ -84,18 +84,22 @@ pub fn kind() -> Kind {
 
 async fn start(world: World) -> Result<(), StartError> {
     let planner = Arc::new(Planner::open(world.clone()).await?);
-    planner.publish().await?;
     world.serve(vec![(&plans_api::API, plans_api::handler(Arc::clone(&planner)))]).await?;
     world.clone().spawn(async move {
         loop {
-            world.sleep(world.params::<PlannerParams>().plan_interval).await;
             if let Err(error) = planner.publish().await {
                 world.record().event("dns.plan-failed", &[("reason", error.to_string())]);
             }
+            // Without any plan there are no names: at start the balancers may still be coming up.
+            let any = !planner.plans().is_empty();
+            world.sleep(if any { world.params::<PlannerParams>().plan_interval } else { FIRST_PLAN_RETRY }).await;
         }
     });
     Ok(())
 }
+
+/// Pause before trying again to make the very first plan (ours).
+const FIRST_PLAN_RETRY: Span = Span::from_secs(1);
 
 /// The plans, durable, and how new ones come about.
 struct Planner {

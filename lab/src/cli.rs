@@ -23,10 +23,12 @@ pub mod exit {
 #[derive(Debug, Parser)]
 #[command(name = "eastfall", version, about, long_about = None, arg_required_else_help = true)]
 pub struct Cli {
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Launch the live fleet: real processes, sockets and DNS.
@@ -85,8 +87,10 @@ pub struct Scenario {
     pub out: Option<PathBuf>,
 }
 
+/// `eastfall up`
 #[derive(Debug, Args)]
 pub struct Up {
+    /// Which scenario, under which settings.
     #[command(flatten)]
     pub scenario: Scenario,
     /// How many times faster than the wall the incident's time runs.
@@ -100,8 +104,10 @@ pub struct Up {
     pub json: bool,
 }
 
+/// `eastfall run`
 #[derive(Debug, Args)]
 pub struct Run {
+    /// Which scenario, under which settings.
     #[command(flatten)]
     pub scenario: Scenario,
     /// Print the run's summary as one JSON object.
@@ -112,6 +118,7 @@ pub struct Run {
     pub codec: bool,
 }
 
+/// `eastfall score`
 #[derive(Debug, Args)]
 pub struct Score {
     /// The run folder.
@@ -121,6 +128,7 @@ pub struct Score {
     pub json: bool,
 }
 
+/// `eastfall export`
 #[derive(Debug, Args)]
 pub struct Export {
     /// The run folder.
@@ -141,26 +149,32 @@ pub struct Which {
     pub fleet: Option<PathBuf>,
 }
 
+/// `eastfall set`
 #[derive(Debug, Args)]
 pub struct Set {
     /// What to set, such as service.customers-web.calls.dynamodb.retry.attempts=1.
     #[arg(value_name = "PATH=VALUE")]
     pub setting: String,
+    /// Which of the running fleets.
     #[command(flatten)]
     pub which: Which,
 }
 
+/// `eastfall inject`
 #[derive(Debug, Args)]
 pub struct Inject {
     /// The fault in words, such as 'latency 15s on dns-enactor-c->route53 for 5m'; `stop` ends all faults.
     #[arg(value_name = "FAULT", num_args = 1..)]
     pub fault: Vec<String>,
+    /// Which of the running fleets.
     #[command(flatten)]
     pub which: Which,
 }
 
+/// `eastfall status`
 #[derive(Debug, Args)]
 pub struct Status {
+    /// Which of the running fleets.
     #[command(flatten)]
     pub which: Which,
     /// Print one JSON object.
@@ -168,18 +182,22 @@ pub struct Status {
     pub json: bool,
 }
 
+/// `eastfall topology`
 #[derive(Debug, Args)]
 pub struct TopologyCommand {
+    /// What to do with it.
     #[command(subcommand)]
     pub what: TopologyWhat,
 }
 
+/// What to do with a topology.
 #[derive(Debug, Subcommand)]
 pub enum TopologyWhat {
     /// Check a file and print all that is wrong with it.
     Check(TopologyFile),
     /// Print the graph.
     Graph {
+        /// Which topology.
         #[command(flatten)]
         file: TopologyFile,
         /// In Graphviz's language.
@@ -188,6 +206,7 @@ pub enum TopologyWhat {
     },
 }
 
+/// Which topology.
 #[derive(Debug, Args)]
 pub struct TopologyFile {
     /// The topology file.
@@ -198,6 +217,7 @@ pub struct TopologyFile {
     pub settings: Vec<String>,
 }
 
+/// `eastfall serve`
 #[derive(Debug, Args)]
 pub struct Serve {
     /// The instance to be.

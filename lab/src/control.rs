@@ -4,8 +4,8 @@
 //! read. Running fleets are found through one small file each in a folder of the user's ([`registry`]).
 
 pub mod client;
-pub mod endpoint;
-pub mod registry;
+pub(crate) mod endpoint;
+mod registry;
 
 /// The metadata key in which a caller shows the fleet's token.
 const TOKEN: &str = "eastfall-token";

@@ -5,10 +5,10 @@
 //! supervisor: when that dies, however it dies, standard input ends and the instance does too. [`fleet`] is what the
 //! chaos controller sees of it all, and [`up`] the command that launches it.
 
-pub mod fleet;
-pub mod pipe;
+pub(crate) mod fleet;
+pub(crate) mod pipe;
 mod preflight;
 mod progress;
 pub mod serve;
-pub mod supervisor;
+pub(crate) mod supervisor;
 pub mod up;

@@ -16,7 +16,7 @@ pub fn conclusion(session: &Session, conclusion: &Conclusion, folder: &Path) -> 
     let _ = writeln!(out, "{} (seed {})\n", session.scenario.title, summary.seed);
     let _ = writeln!(out, "{:<40} {:>19} {:>19} {:>9}", "milestone", "here", "published", "minutes");
     for milestone in &summary.milestones {
-        let when = |date: &Option<String>| date.as_deref().map_or("-".to_owned(), |date| local(date));
+        let when = |date: &Option<String>| date.as_deref().map_or("-".to_owned(), local);
         let error = milestone.error_min.map_or("-".to_owned(), |error| format!("{error:+.1}"));
         let (here, published) = (when(&milestone.at), when(&milestone.published));
         let _ = writeln!(out, "{:<40} {here:>19} {published:>19} {error:>9}", milestone.id);
@@ -60,6 +60,6 @@ pub fn conclusion(session: &Session, conclusion: &Conclusion, folder: &Path) -> 
 }
 
 /// A date without its offset, and with a space: `2025-10-20 02:25:00`.
-fn local(date: impl AsRef<str>) -> String {
-    date.as_ref().chars().take(19).collect::<String>().replace('T', " ")
+fn local(date: &str) -> String {
+    date.chars().take(19).collect::<String>().replace('T', " ")
 }

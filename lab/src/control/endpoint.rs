@@ -29,7 +29,7 @@ use crate::live::supervisor::{Standing, Supervisor};
 use crate::session::Session;
 
 /// What there is to know of a running fleet.
-pub struct Board {
+pub(crate) struct Board {
     scenario: String,
     run: PathBuf,
     name_server: String,
@@ -52,7 +52,7 @@ struct Seen {
 
 impl Board {
     /// A board of a fleet that has just begun.
-    pub fn new(
+    pub(crate) fn new(
         session: &Session,
         supervisor: &Supervisor,
         directory: &Directory,
@@ -74,7 +74,7 @@ impl Board {
             name_server: name_server
                 .map(|address| format!("{address}:{}", topology.region.dns_port))
                 .unwrap_or_default(),
-            timeline: session.scenario.timeline.clone(),
+            timeline: session.scenario.timeline,
             clock,
             supervisor: supervisor.clone(),
             instances: instances.collect(),
@@ -88,7 +88,7 @@ impl Board {
     }
 
     /// Takes up what has been recorded.
-    pub fn note(&self, results: &Results, events: &[Event]) {
+    pub(crate) fn note(&self, results: &Results, events: &[Event]) {
         let mut seen = self.seen();
         for event in events {
             let field = |name: &str| event.fields.get(name).map(ToString::to_string).unwrap_or_default();
@@ -159,7 +159,7 @@ impl Board {
 }
 
 /// An open endpoint; it closes when this is dropped.
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     address: SocketAddr,
     _registered: Registered,
     serving: tokio::task::JoinHandle<()>,
@@ -176,7 +176,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// If the fleet can't be entered.
-    pub fn open(
+    pub(crate) fn open(
         listener: TcpListener,
         board: Arc<Board>,
         wishes: mpsc::Sender<Wish>,
@@ -210,7 +210,7 @@ impl Endpoint {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 }

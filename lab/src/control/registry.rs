@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 
 /// How to reach a running fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FleetEntry {
-    pub pid: i32,
+pub(crate) struct FleetEntry {
+    pub(crate) pid: i32,
     /// Where its control endpoint listens.
-    pub address: String,
+    pub(crate) address: String,
     /// What a caller must show.
-    pub token: String,
-    pub run: PathBuf,
+    pub(crate) token: String,
+    pub(crate) run: PathBuf,
 }
 
 /// An entry that is taken out of the registry when this is dropped.
 #[derive(Debug)]
-pub struct Registered(PathBuf);
+pub(crate) struct Registered(PathBuf);
 
 impl Drop for Registered {
     fn drop(&mut self) {
@@ -35,7 +35,7 @@ fn folder() -> PathBuf {
 }
 
 /// Enters a fleet.
-pub fn register(entry: &FleetEntry) -> Result<Registered, String> {
+pub(crate) fn register(entry: &FleetEntry) -> Result<Registered, String> {
     let folder = folder();
     let error = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(error)?;
@@ -56,7 +56,7 @@ pub fn register(entry: &FleetEntry) -> Result<Registered, String> {
 }
 
 /// All fleets that are up.
-pub fn running() -> Vec<FleetEntry> {
+pub(crate) fn running() -> Vec<FleetEntry> {
     let Ok(files) = fs::read_dir(folder()) else { return Vec::new() };
     let mut fleets: Vec<FleetEntry> = files
         .filter_map(Result::ok)
@@ -73,7 +73,7 @@ fn is_alive(pid: i32) -> bool {
 }
 
 /// The one fleet that is meant.
-pub fn find(run: Option<&Path>) -> Result<FleetEntry, String> {
+pub(crate) fn find(run: Option<&Path>) -> Result<FleetEntry, String> {
     let mut fleets = running();
     if let Some(run) = run {
         let wanted = fs::canonicalize(run).map_err(|error| format!("{}: {error}", run.display()))?;

@@ -16,7 +16,7 @@ use tonic::Status;
 use super::supervisor::{Standing, Supervisor};
 
 /// Processes, and the way to them.
-pub struct LiveFleet {
+pub(crate) struct LiveFleet {
     supervisor: Supervisor,
     directory: Directory,
     topology: ArcSwap<Topology>,
@@ -25,7 +25,7 @@ pub struct LiveFleet {
 
 impl LiveFleet {
     /// The fleet that a supervisor looks after.
-    pub fn new(supervisor: Supervisor, directory: Directory, topology: Topology) -> Self {
+    pub(crate) fn new(supervisor: Supervisor, directory: Directory, topology: Topology) -> Self {
         let (port, dns_port) = (topology.region.port, topology.region.dns_port);
         let wire = LiveBackend { port, name_server: None, dns_port, disks: PathBuf::new() };
         LiveFleet { supervisor, directory, topology: ArcSwap::from_pointee(topology), wire }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// From the supervisor to an instance.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum ToInstance {
+pub(crate) enum ToInstance {
     /// Time begins (or began) at this instant of the wall clock, in nanoseconds of the Unix epoch.
     Begin { origin: u64 },
     /// Do this, and say when it is in force.
@@ -19,7 +19,7 @@ pub enum ToInstance {
 
 /// From an instance to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum FromInstance {
+pub(crate) enum FromInstance {
     /// The program is loaded and waits for time to begin.
     Loaded,
     /// The instance serves.
@@ -38,38 +38,38 @@ pub enum FromInstance {
 
 /// What every instance of a fleet needs to know; a file in the run folder.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct FleetFile {
-    pub topology_file: String,
-    pub topology: String,
-    pub settings: Vec<String>,
-    pub load: f64,
-    pub seed: u64,
-    pub speed: f64,
+pub(crate) struct FleetFile {
+    pub(crate) topology_file: String,
+    pub(crate) topology: String,
+    pub(crate) settings: Vec<String>,
+    pub(crate) load: f64,
+    pub(crate) seed: u64,
+    pub(crate) speed: f64,
     /// Local time of day at the start of the run, in nanoseconds since midnight.
-    pub starts_at: u64,
-    pub network: u8,
-    pub run: PathBuf,
+    pub(crate) starts_at: u64,
+    pub(crate) network: u8,
+    pub(crate) run: PathBuf,
 }
 
 impl FleetFile {
-    pub fn read(file: &Path) -> Result<Self, String> {
+    pub(crate) fn read(file: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
     }
 
-    pub fn write(&self, file: &Path) -> Result<(), String> {
+    pub(crate) fn write(&self, file: &Path) -> Result<(), String> {
         let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
     }
 
-    pub fn load_topology(&self, kinds: &[KindSchema]) -> Result<Topology, Problems> {
+    pub(crate) fn load_topology(&self, kinds: &[KindSchema]) -> Result<Topology, Problems> {
         let settings: Vec<Setting> =
             self.settings.iter().filter_map(|setting| setting.parse().ok()).collect();
         let source = Source { file: &self.topology_file, text: &self.topology };
         Topology::load(source, &settings, kinds, self.load)
     }
 
-    pub fn starts_at(&self) -> Span {
+    pub(crate) fn starts_at(&self) -> Span {
         Span::from_nanos(self.starts_at)
     }
 }

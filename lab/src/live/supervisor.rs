@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What the supervisor has to tell of an instance.
 #[derive(Debug)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// Something the instance said.
     Said(String, FromInstance),
     /// Its process has ended, and not because it was told to.
@@ -31,7 +31,7 @@ pub enum Notice {
 
 /// Where an instance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     Starting,
     Up,
     Paused,
@@ -40,7 +40,7 @@ pub enum Standing {
 
 /// The processes of a fleet. Clones are handles to the same ones.
 #[derive(Clone)]
-pub struct Supervisor(Arc<Inner>);
+pub(crate) struct Supervisor(Arc<Inner>);
 
 struct Inner {
     program: PathBuf,
@@ -68,7 +68,7 @@ struct Process {
 
 impl Supervisor {
     /// A supervisor of these instances, none of which runs yet.
-    pub fn new(
+    pub(crate) fn new(
         fleet_file: &Path,
         logs: &Path,
         instances: impl IntoIterator<Item = (String, Span)>,
@@ -107,26 +107,26 @@ impl Supervisor {
     }
 
     /// The names of all instances.
-    pub fn instances(&self) -> Vec<String> {
+    pub(crate) fn instances(&self) -> Vec<String> {
         self.processes().keys().cloned().collect()
     }
 
     /// Where an instance stands, and its process.
-    pub fn standing(&self, instance: &str) -> Option<(Standing, Option<i32>)> {
+    pub(crate) fn standing(&self, instance: &str) -> Option<(Standing, Option<i32>)> {
         let processes = self.processes();
         let process = processes.get(instance)?;
         Some((process.standing, process.pid.map(|pid| pid.as_raw_nonzero().get())))
     }
 
     /// Notes that an instance serves now.
-    pub fn note_started(&self, instance: &str) {
+    pub(crate) fn note_started(&self, instance: &str) {
         if let Some(process) = self.processes().get_mut(instance) {
             process.standing = Standing::Up;
         }
     }
 
     /// Starts an instance's process; nothing happens if it has one.
-    pub fn start(&self, instance: &str) -> Result<(), String> {
+    pub(crate) fn start(&self, instance: &str) -> Result<(), String> {
         let mut processes = self.processes();
         let process =
             processes.get_mut(instance).ok_or_else(|| format!("there is no instance {instance}"))?;
@@ -168,7 +168,7 @@ impl Supervisor {
     }
 
     /// Lets time begin for all.
-    pub fn begin(&self, origin: u64, clock: Clock) {
+    pub(crate) fn begin(&self, origin: u64, clock: Clock) {
         if self.0.begun.set((origin, clock)).is_ok() {
             for process in self.processes().values_mut() {
                 tell(process, &ToInstance::Begin { origin });
@@ -177,7 +177,7 @@ impl Supervisor {
     }
 
     /// Kills an instance with SIGKILL; it stays down until it is started by name.
-    pub fn kill(&self, instance: &str) -> bool {
+    pub(crate) fn kill(&self, instance: &str) -> bool {
         let mut processes = self.processes();
         let Some(process) = processes.get_mut(instance) else { return false };
         process.held_down = true;
@@ -185,12 +185,12 @@ impl Supervisor {
     }
 
     /// Stops an instance's process with SIGSTOP.
-    pub fn pause(&self, instance: &str) -> bool {
+    pub(crate) fn pause(&self, instance: &str) -> bool {
         self.mark(instance, Signal::STOP, Standing::Paused)
     }
 
     /// Lets it go on with SIGCONT.
-    pub fn resume(&self, instance: &str) -> bool {
+    pub(crate) fn resume(&self, instance: &str) -> bool {
         self.mark(instance, Signal::CONT, Standing::Up)
     }
 
@@ -205,7 +205,7 @@ impl Supervisor {
     }
 
     /// Tells one instance, or all that run, and waits until it is in force there.
-    pub async fn command(&self, to: Option<&str>, command: &Command) -> Result<usize, String> {
+    pub(crate) async fn command(&self, to: Option<&str>, command: &Command) -> Result<usize, String> {
         if to.is_none() {
             self.remember(command);
         }
@@ -244,14 +244,14 @@ impl Supervisor {
     }
 
     /// Notes that a command is in force, or is not.
-    pub fn note_done(&self, number: u64, result: Result<(), String>) {
+    pub(crate) fn note_done(&self, number: u64, result: Result<(), String>) {
         if let Some(done) = lock(&self.0.pending).remove(&number) {
             let _ = done.send(result);
         }
     }
 
     /// Ends all processes: first by word, then by force. None is left when this returns.
-    pub async fn end(&self) {
+    pub(crate) async fn end(&self) {
         self.0.ending.store(true, Ordering::Relaxed);
         for process in self.processes().values_mut() {
             // A paused process can't hear.
@@ -313,10 +313,11 @@ impl Supervisor {
         }
         clock.sleep(delay).await;
         let still_wanted = self.processes().get(&instance).is_some_and(|process| !process.held_down);
-        if still_wanted && !self.0.ending.load(Ordering::Relaxed) {
-            if let Err(error) = self.start(&instance) {
-                tracing::error!(instance, error, "can't be brought back");
-            }
+        if still_wanted
+            && !self.0.ending.load(Ordering::Relaxed)
+            && let Err(error) = self.start(&instance)
+        {
+            tracing::error!(instance, error, "can't be brought back");
         }
     }
 }
@@ -353,7 +354,7 @@ async fn wall_sleep(span: Duration) {
 
 /// Starts a task of the lab's own.
 #[expect(clippy::disallowed_methods, reason = "the supervisor lives on the wall's time, outside the region")]
-pub fn detach_with_handle<T: Send + 'static>(
+pub(crate) fn detach_with_handle<T: Send + 'static>(
     task: impl Future<Output = T> + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {
     tokio::spawn(task)
@@ -364,7 +365,7 @@ pub fn detach_with_handle<T: Send + 'static>(
 /// # Errors
 /// When the time was up first.
 #[expect(clippy::disallowed_methods, reason = "the supervisor lives on the wall's time, outside the region")]
-pub async fn wall_timeout<F: Future>(
+pub(crate) async fn wall_timeout<F: Future>(
     span: Duration,
     future: F,
 ) -> Result<F::Output, tokio::time::error::Elapsed> {

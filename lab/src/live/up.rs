@@ -298,7 +298,6 @@ impl Launched {
         let mut ticks = self.clock.interval(sample.max(Span::from_secs_f64(0.25 * speed)));
         let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt())?;
         let mut terminate = signal(tokio::signal::unix::SignalKind::terminate())?;
-        #[expect(clippy::disallowed_macros, reason = "biased, and outside the region")]
         loop {
             tokio::select! {
                 biased;

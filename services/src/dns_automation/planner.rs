@@ -92,7 +92,9 @@ async fn start(world: World) -> Result<(), StartError> {
             }
             // Without any plan there are no names: at start the balancers may still be coming up.
             let any = !planner.plans().is_empty();
-            world.sleep(if any { world.params::<PlannerParams>().plan_interval } else { FIRST_PLAN_RETRY }).await;
+            world
+                .sleep(if any { world.params::<PlannerParams>().plan_interval } else { FIRST_PLAN_RETRY })
+                .await;
         }
     });
     Ok(())

@@ -162,8 +162,9 @@ struct EdgeClient {
 
 impl Watcher for EdgeClient {
     fn changed(&self, topology: &Topology) {
-        let edge = topology.services.get(&*self.caller).and_then(|service| service.calls.get(&self.callee));
-        if let Some(edge) = edge {
+        let Some(service) = topology.services.get(&*self.caller) else { return };
+        self.route.change_resolver(&service.resolver);
+        if let Some(edge) = service.calls.get(&self.callee) {
             self.route.change(edge);
             self.stack.replace(&edge.policy);
         }

@@ -66,6 +66,13 @@ impl Route {
         self.edge.store(Arc::new(edge.clone()));
     }
 
+    /// Has the host's resolver believe answers for as long as the topology says now.
+    pub(crate) fn change_resolver(&self, limits: &eastfall_topology::Resolver) {
+        if let Some(resolver) = &self.resolver {
+            resolver.change(limits.clone());
+        }
+    }
+
     pub(crate) fn now(&self) -> Moment {
         self.world.now()
     }

@@ -212,21 +212,28 @@ impl Supervisor {
         let mut answers = Vec::new();
         for (name, process) in self.processes().iter_mut().filter(|(name, _)| to.is_none_or(|to| to == *name))
         {
-            // A paused process answers when it goes on: what it was told is then in force before it does anything else.
-            if process.standing != Standing::Up {
+            if process.to.is_none() {
                 continue;
             }
             let (done, wait) = oneshot::channel();
             let number = self.next_number();
             lock(&self.0.pending).insert(number, done);
             tell(process, &ToInstance::Command { number, command: command.clone() });
+            // A paused process hears it when it goes on, and one that starts when it has started; neither answers now.
+            if process.standing != Standing::Up {
+                continue;
+            }
             answers.push((name.clone(), wait));
         }
         let count = answers.len();
         for (name, wait) in answers {
-            // Whoever dies before it answers is told again when it comes back.
-            if let Ok(Ok(Err(reason))) = wall_timeout(GRACE, wait).await {
-                return Err(format!("{name}: {reason}"));
+            match wall_timeout(GRACE, wait).await {
+                Ok(Ok(Err(reason))) => return Err(format!("{name}: {reason}")),
+                // Whoever dies before it answers is told again when it comes back.
+                Ok(_) => {}
+                Err(_) => {
+                    tracing::warn!(instance = name, "told, but it has not yet said that it is in force")
+                }
             }
         }
         Ok(count)

@@ -1,7 +1,7 @@
 //! The whole automation in virtual time, from 20 minutes before the published moment on: the trigger is the only thing
 //! that differs between a quiet night and the event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use eastfall_fabric::engine::sim;
@@ -161,19 +161,22 @@ fn a_quiet_night_never_empties_the_endpoint() {
 
 #[test]
 fn the_trigger_empties_the_endpoint_near_the_published_moment_in_nearly_every_run() {
-    let seeds = std::env::var("EASTFALL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20);
-    let mut emptied = 0;
+    let seeds = std::env::var("EASTFALL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20_u64);
+    let mut missed = Vec::new();
     for seed in 0..seeds {
         let night = Night::with_trigger(seed, &[]);
-        if let Some(minute) = night.emptied() {
-            emptied += 1;
-            assert!((DELAY_ENDS..DELAY_ENDS + 1.0).contains(&minute), "seed {seed}: at minute {minute}");
-            let stuck = night.of_kind("dns.stuck").find(|event| event.fields["endpoint"] == REGIONAL);
-            let reason = &stuck.expect("the automation is stuck").fields["reason"];
-            assert!(reason.contains("does not exist"), "the record store refuses: {reason}");
-        }
+        let Some(minute) = night.emptied() else {
+            let late = night.of_kind("dns.lock-lost").filter(|event| &*event.instance == "dns-enactor-c");
+            let kept_from: BTreeSet<&String> = late.map(|event| &event.fields["endpoint"]).collect();
+            missed.push(format!("seed {seed}, where the delayed Enactor was kept from {kept_from:?}"));
+            continue;
+        };
+        assert!((DELAY_ENDS..DELAY_ENDS + 1.0).contains(&minute), "seed {seed}: at minute {minute}");
+        let stuck = night.of_kind("dns.stuck").find(|event| event.fields["endpoint"] == REGIONAL);
+        let reason = &stuck.expect("the automation is stuck").fields["reason"];
+        assert!(reason.contains("does not exist"), "the record store refuses: {reason}");
     }
-    assert!(emptied * 100 >= seeds * 95, "{emptied} of {seeds}");
+    assert!(missed.len() * 100 <= seeds as usize * 5, "{} of {seeds} runs: {missed:#?}", missed.len());
 }
 
 #[test]
@@ -260,5 +263,7 @@ fn an_enactor_that_dies_with_the_lock_blocks_nobody_for_ever() {
 #[test]
 fn the_same_seed_gives_the_same_night() {
     let night = || Night::with_trigger(7, &[]).events.clone();
-    assert_eq!(night(), night());
+    let once = night();
+    assert!(once.len() > 100, "a night full of events: {}", once.len());
+    assert_eq!(once, night());
 }

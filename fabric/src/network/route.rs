@@ -83,22 +83,37 @@ impl Route {
 
     /// A connection to make a call on: one that is open, or a new one.
     async fn connection(&self) -> Result<Lease, Status> {
-        let edge = self.edge.load_full();
-        let settings = &edge.policy.connections;
-        let name = edge.endpoint.as_deref().filter(|_| !self.by_instance && !edge.static_addresses);
+        // The guard of the swap ends here: it must not be held while waiting.
+        let (only, open) = self.open_connection(&self.edge.load())?;
+        match open {
+            Some(lease) => Ok(lease),
+            None => self.new_connection(&self.edge.load_full(), only).await,
+        }
+    }
+
+    /// The name under which the edge finds its callee, if it does by name.
+    fn name<'edge>(&self, edge: &'edge Edge) -> Option<&'edge str> {
+        edge.endpoint.as_deref().filter(|_| !self.by_instance && !edge.static_addresses)
+    }
+
+    /// Where the call must go, if not anywhere under the name, and an open connection that leads there.
+    fn open_connection(&self, edge: &Edge) -> Result<(Option<Ipv4Addr>, Option<Lease>), Status> {
         // By name, any connection that was made under the name will do; by directory, each call goes to an instance
         // of its own choice.
-        let only = if name.is_some() { None } else { Some(self.any_peer(&edge)?) };
+        let only = if self.name(edge).is_some() { None } else { Some(self.any_peer(edge)?) };
+        let settings = &edge.policy.connections;
+        Ok((only, self.pool.lend(self.now(), settings, only, settings.per_peer)))
+    }
+
+    async fn new_connection(&self, edge: &Edge, only: Option<Ipv4Addr>) -> Result<Lease, Status> {
+        let settings = &edge.policy.connections;
         let lend = |at_least| self.pool.lend(self.now(), settings, only, at_least);
-        if let Some(lease) = lend(settings.per_peer) {
-            return Ok(lease);
-        }
         let _turn = if settings.reuse { Some(self.pool.opening.lock().await) } else { None };
         // Whoever had the turn before may have opened what is needed.
         if let Some(lease) = lend(settings.per_peer) {
             return Ok(lease);
         }
-        match self.open(&edge, settings, name, only).await {
+        match self.open(edge, settings, self.name(edge), only).await {
             Ok(lease) => Ok(lease),
             // Fewer connections than wanted are better than none.
             Err(error) => lend(1).ok_or(error),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_topology::time::Span;
@@ -22,16 +22,18 @@ use crate::world::{Backend, StartError};
 pub struct SimNetwork {
     latency: Span,
     codec: bool,
-    servers: Mutex<BTreeMap<Ipv4Addr, Listener>>,
+    servers: Mutex<BTreeMap<Ipv4Addr, Arc<Listener>>>,
     names: Mutex<Option<(Owner, Arc<dyn dns::Authority>)>>,
     disks: Mutex<BTreeMap<(String, String), MemoryDisk>>,
     calls: AtomicU64,
 }
 
-#[derive(Clone)]
 struct Listener {
     owner: Owner,
     server: Arc<Server>,
+    /// False once the instance is gone or another listens in its place. Every call asks, so it is a flag to read and
+    /// not an address to look up.
+    listens: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -52,7 +54,7 @@ impl SimNetwork {
 
     /// Forgets the listeners of an owner: its instance is gone.
     pub(crate) fn forget(&self, owner: Owner) {
-        let gone: Vec<Listener> = {
+        let gone: Vec<Arc<Listener>> = {
             let mut servers = lock(&self.servers);
             let addresses: Vec<_> = servers
                 .iter()
@@ -61,6 +63,7 @@ impl SimNetwork {
                 .collect();
             addresses.iter().filter_map(|address| servers.remove(address)).collect()
         };
+        gone.iter().for_each(|listener| listener.close());
         drop(gone);
         let mut names = lock(&self.names);
         if names.as_ref().is_some_and(|(named, _)| *named == owner) {
@@ -75,8 +78,14 @@ impl SimNetwork {
         listener.server.answer_over(self.latency, call).await.unwrap_or_else(|_| Err(connection_reset()))
     }
 
-    fn listener(&self, address: Ipv4Addr) -> Option<Listener> {
+    fn listener(&self, address: Ipv4Addr) -> Option<Arc<Listener>> {
         lock(&self.servers).get(&address).cloned()
+    }
+}
+
+impl Listener {
+    fn close(&self) {
+        self.listens.store(false, Ordering::Relaxed);
     }
 }
 
@@ -100,14 +109,19 @@ impl Backend for SimBackend {
                 self.network.listener(to).ok_or_else(|| ConnectError("connection refused".to_owned()))?;
             let network = Arc::clone(&self.network);
             let codec = network.codec.then(|| Codec::new(&listener.server, network.latency));
-            Ok(Arc::new(SimConnection { network, to, listener, codec }) as Arc<dyn Connection>)
+            Ok(Arc::new(SimConnection { network, listener, codec }) as Arc<dyn Connection>)
         })
     }
 
     fn listen(&self, on: &[Ipv4Addr], server: Arc<Server>) -> BoxFuture<'_, Result<(), StartError>> {
         let mut servers = lock(&self.network.servers);
+        let listener = Listener { owner: self.owner, server, listens: AtomicBool::new(true) };
+        let listener = Arc::new(listener);
         for address in on {
-            servers.insert(*address, Listener { owner: self.owner, server: Arc::clone(&server) });
+            let before = servers.insert(*address, Arc::clone(&listener));
+            if let Some(other) = before.filter(|before| before.owner != self.owner) {
+                other.close();
+            }
         }
         Box::pin(std::future::ready(Ok(())))
     }
@@ -134,14 +148,13 @@ impl Backend for SimBackend {
 /// A connection to one incarnation of a server: it breaks when that dies, also if another takes its place.
 struct SimConnection {
     network: Arc<SimNetwork>,
-    to: Ipv4Addr,
-    listener: Listener,
+    listener: Arc<Listener>,
     codec: Option<Codec>,
 }
 
 impl Connection for SimConnection {
     fn is_open(&self) -> bool {
-        lock(&self.network.servers).get(&self.to).is_some_and(|now| now.owner == self.listener.owner)
+        self.listener.listens.load(Ordering::Relaxed)
     }
 }
 

@@ -29,6 +29,9 @@ eastfall_topology::params! {
         /// Requests a second where the curve is 1, of all instances of the population together (assumption: shipped
         /// rates are of the order of a hundred a second over the region).
         rate: f64 = 10.0, range 0.0..=1000000.0, scaled by load;
+        /// How long after the run's start the first request comes (ours): names and tables have to exist by then, or the
+        /// very first answer of the name server, an empty one, is believed for a quarter of an hour.
+        start_delay: Span = "0s", range "0s"..="1d";
         /// Factor on the rate by time of day, linear between the points and across midnight.
         curve: Curve = [["00:00", 1.0]];
         /// Machines the requests come from, each with a resolver cache and connections of its own, of all instances
@@ -89,6 +92,9 @@ impl Population {
     async fn run(mut self) {
         let clock = self.world.clock();
         let mut arrivals = self.world.rng("arrivals");
+        // A population that is brought back later begins at once.
+        let first = Moment::START + self.world.params::<CustomersParams>().start_delay;
+        clock.sleep_until(first).await;
         let mut now = clock.now();
         loop {
             self.follow_the_topology();

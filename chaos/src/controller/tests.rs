@@ -1,3 +1,5 @@
+//! The controller against a fleet that writes down what it is told: steps begin, end and are undone when they should be.
+
 use eastfall_fabric::Span;
 use eastfall_fabric::engine::sim;
 use eastfall_fabric::fleet::{Command, FleetError, Recipient};

@@ -1,3 +1,5 @@
+//! Scenario files: one failing file for each rule, and the changes of a command line.
+
 use eastfall_topology::Source;
 use proptest::prelude::*;
 use prost::Message as _;

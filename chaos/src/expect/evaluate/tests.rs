@@ -1,3 +1,5 @@
+//! Predicates over made-up series, also held against a naive evaluation.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The language of predicates: what it reads, what it refuses, and that what it writes is read back the same.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Expectations files: one failing file for each rule.
+
 use super::*;
 use crate::testing::{REFERENCE, scenario};
 

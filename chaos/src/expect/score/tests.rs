@@ -1,3 +1,5 @@
+//! Milestones and checks of made-up runs.
+
 use super::super::evaluation_tests::Run;
 use super::*;
 use crate::expect::Milestone;

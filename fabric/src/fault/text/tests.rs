@@ -1,3 +1,5 @@
+//! Faults in the operator's words: what is read, what is refused, and that what is written is read back the same.
+
 use super::*;
 use proptest::prelude::*;
 

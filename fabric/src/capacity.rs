@@ -8,16 +8,17 @@
 //! Work that has begun is finished even if its caller has gone: that is what makes a queue collapse (PHYSICS, the
 //! lease law). What to do with work whose caller has gone *before* it begins is the queue's discipline.
 
-use std::collections::VecDeque;
+pub mod line;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_topology::time::{Moment, Span};
-use eastfall_topology::{Capacity, Discipline, Distribution};
+use eastfall_topology::{Capacity, Distribution};
 use tokio::sync::oneshot;
 use tonic::Status;
 
+use self::line::{Line, Next, Shed};
 use crate::clock::Clock;
-use crate::distribution::draw;
 use crate::rng::Rng;
 
 /// Workers and a queue; clones are handles to the same ones.
@@ -28,24 +29,14 @@ pub struct Station {
 }
 
 struct State {
-    capacity: Capacity,
-    /// Mean service time, for the slow-down by queue length.
-    rng: Rng,
     busy: u32,
-    waiting: VecDeque<Waiter>,
-    codel: Codel,
-}
-
-struct Waiter {
-    arrived: Moment,
-    deadline: Option<Moment>,
-    turn: oneshot::Sender<Turn>,
+    line: Line<oneshot::Sender<Turn>>,
 }
 
 /// A waiter's turn has come: the moment its work begins, or that it is not to be done.
 enum Turn {
     Begin(Moment),
-    Drop(&'static str),
+    Drop(Shed),
 }
 
 /// What a request met at a station.
@@ -62,7 +53,7 @@ pub struct Visit {
 impl Station {
     /// A station with nobody in it.
     pub fn new(clock: Clock, rng: Rng, capacity: Capacity) -> Self {
-        let state = State { capacity, rng, busy: 0, waiting: VecDeque::new(), codel: Codel::default() };
+        let state = State { busy: 0, line: Line::new(rng, capacity) };
         Station { clock, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -72,16 +63,16 @@ impl Station {
 
     /// How many wait, not counting those in service.
     pub fn queue_length(&self) -> usize {
-        self.state().waiting.len()
+        self.state().line.len()
     }
 
     /// Puts other settings in force. Those in the queue stay in it, also beyond a new limit.
     pub fn set_capacity(&self, capacity: Capacity) {
         let mut state = self.state();
-        state.capacity = capacity;
+        state.line.set_capacity(capacity);
         // More workers than before: some who wait can begin at once.
         let now = self.clock.now();
-        while state.busy < state.capacity.workers && state.begin_next(now) {}
+        while state.begin_next(now) {}
     }
 
     /// Waits for a worker and through the service time; `service_time` in place of the station's, if given.
@@ -100,15 +91,14 @@ impl Station {
         let mut place = Place { station: self, departs: None };
         let wait = {
             let mut state = self.state();
-            if state.busy < state.capacity.workers {
+            if state.busy < state.line.capacity().workers {
                 state.busy += 1;
                 None
             } else {
-                if state.capacity.queue.limit.is_some_and(|limit| state.waiting.len() >= limit as usize) {
+                let (turn, wait) = oneshot::channel();
+                if state.line.join(arrived, deadline, turn).is_err() {
                     return Err(Status::resource_exhausted("the queue is full"));
                 }
-                let (turn, wait) = oneshot::channel();
-                state.waiting.push_back(Waiter { arrived, deadline, turn });
                 Some(wait)
             }
         };
@@ -116,14 +106,11 @@ impl Station {
             None => arrived,
             Some(wait) => match wait.await {
                 Ok(Turn::Begin(moment)) => moment,
-                Ok(Turn::Drop("expired")) => {
-                    return Err(Status::deadline_exceeded("the caller's deadline passed in the queue"));
-                }
-                Ok(Turn::Drop(why)) => return Err(Status::resource_exhausted(why)),
+                Ok(Turn::Drop(shed)) => return Err(shed.into()),
                 Err(_) => return Err(Status::unavailable("the server went away")),
             },
         };
-        let served = self.state().service_time(service_time).mul_f64(slow_factor);
+        let served = self.state().line.service_time(service_time).mul_f64(slow_factor);
         let departed = begins + served;
         place.departs = Some(departed);
         self.clock.sleep_until(departed).await;
@@ -144,73 +131,28 @@ impl Drop for Place<'_> {
             let free_from = departs.min(self.station.clock.now());
             let mut state = self.station.state();
             state.busy -= 1;
-            while state.busy < state.capacity.workers && state.begin_next(free_from) {}
+            while state.begin_next(free_from) {}
         }
     }
 }
 
 impl State {
-    fn service_time(&mut self, own: Option<&Distribution>) -> Span {
-        let base = draw(own.unwrap_or(&self.capacity.service_time), &mut self.rng);
-        if self.capacity.slowdown > 0.0 {
-            base.mul_f64(1.0 + self.capacity.slowdown * self.waiting.len() as f64)
-        } else {
-            base
-        }
-    }
-
-    /// Gives a free worker to the next in the queue by its discipline; false if there is none.
+    /// Gives a free worker to the next in the line; false if there is none of either.
     fn begin_next(&mut self, free_from: Moment) -> bool {
-        loop {
-            let next = match self.capacity.queue.discipline {
-                Discipline::Lifo => self.waiting.pop_back(),
-                _ => self.waiting.pop_front(),
-            };
-            let Some(waiter) = next else { return false };
-            // A worker can't begin what has not arrived.
-            let begins = free_from.max(waiter.arrived);
-            let drop_it = match &self.capacity.queue.discipline {
-                Discipline::DropExpired => {
-                    waiter.deadline.is_some_and(|deadline| deadline <= begins).then_some("expired")
-                }
-                Discipline::CoDel { target, interval } => {
-                    let sojourn = begins.since(waiter.arrived);
-                    let empty = self.waiting.is_empty();
-                    self.codel.sheds(begins, sojourn, *target, *interval, empty).then_some("shed by CoDel")
-                }
-                Discipline::Fifo | Discipline::Lifo => None,
-            };
-            if let Some(why) = drop_it {
+        while self.busy < self.line.capacity().workers {
+            match self.line.next(free_from) {
+                None => return false,
                 // Whoever has stopped listening does not need to know.
-                let _ = waiter.turn.send(Turn::Drop(why));
-                continue;
-            }
-            if waiter.turn.send(Turn::Begin(begins)).is_ok() {
-                self.busy += 1;
-                return true;
+                Some(Next::Shed { item, why }) => drop(item.send(Turn::Drop(why))),
+                Some(Next::Begin { item, begins, .. }) => {
+                    if item.send(Turn::Begin(begins)).is_ok() {
+                        self.busy += 1;
+                        return true;
+                    }
+                }
             }
         }
-    }
-}
-
-/// Controlled delay for request queues, after folly's variant: while the shortest wait of the last interval was above
-/// the target the server is overloaded, and requests that waited more than twice the target are shed.
-#[derive(Default)]
-struct Codel {
-    interval_ends: Moment,
-    shortest: Option<Span>,
-    overloaded: bool,
-}
-
-impl Codel {
-    fn sheds(&mut self, now: Moment, sojourn: Span, target: Span, interval: Span, last: bool) -> bool {
-        if now >= self.interval_ends {
-            self.overloaded = self.shortest.is_some_and(|shortest| shortest > target);
-            self.interval_ends = now + interval;
-            self.shortest = Some(sojourn);
-        }
-        self.shortest = Some(self.shortest.map_or(sojourn, |shortest| shortest.min(sojourn)));
-        self.overloaded && sojourn > target * 2 && !last
+        false
     }
 }
 
@@ -225,7 +167,7 @@ mod tests {
     use super::*;
     use crate::engine::sim;
     use crate::rng::stream;
-    use eastfall_topology::Queue;
+    use eastfall_topology::{Discipline, Queue};
 
     fn capacity(discipline: Discipline, limit: Option<u32>) -> Capacity {
         Capacity {

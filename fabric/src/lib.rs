@@ -16,6 +16,7 @@ pub mod policy;
 pub mod record;
 pub mod rng;
 pub mod simulation;
+pub mod token_bucket;
 pub mod world;
 
 pub use eastfall_proto::call;

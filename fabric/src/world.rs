@@ -19,7 +19,7 @@ use crate::dns;
 use crate::fault::FaultTable;
 use crate::network::client::{Client, DialError, Host};
 use crate::network::directory::Directory;
-use crate::network::server::{Costs, Server};
+use crate::network::server::{Server, Serving};
 use crate::network::{ConnectError, Connection};
 use crate::record::{Origin, Recorder};
 use crate::rng::{Rng, stream};
@@ -303,10 +303,10 @@ impl World {
 
     /// Samples what has a state rather than events, before the recorder hands over.
     pub fn sample(&self) {
-        let waiting: usize =
-            lock(&self.0.servers).iter().filter_map(Weak::upgrade).map(|s| s.queue_length()).sum();
-        if self.service(|service| service.capacity.is_some()) == Some(true) {
-            self.record().gauge("queue", waiting as f64);
+        let servers: Vec<_> = lock(&self.0.servers).iter().filter_map(Weak::upgrade).collect();
+        let lengths: Vec<usize> = servers.iter().filter_map(|server| server.queue_length()).collect();
+        if !lengths.is_empty() {
+            self.record().gauge("queue", lengths.iter().sum::<usize>() as f64);
         }
     }
 
@@ -330,19 +330,19 @@ impl World {
     /// # Errors
     /// If an address can't be listened on.
     pub async fn serve(&self, apis: Vec<(&'static Api, SharedHandler)>) -> Result<(), StartError> {
-        self.serve_with_costs(apis, None).await
+        self.serve_with(apis, Serving::default()).await
     }
 
-    /// The same; `costs` may give a call a service-time distribution of its own.
+    /// The same, with service times by call or a queue of the kind's own.
     ///
     /// # Errors
     /// If an address can't be listened on.
-    pub async fn serve_with_costs(
+    pub async fn serve_with(
         &self,
         apis: Vec<(&'static Api, SharedHandler)>,
-        costs: Option<Costs>,
+        serving: Serving,
     ) -> Result<(), StartError> {
-        let server = Server::new(self, apis, costs);
+        let server = Server::new(self, apis, serving);
         lock(&self.0.servers).push(Arc::downgrade(&server));
         self.0.backend.listen(&self.addresses(), server).await
     }

@@ -31,6 +31,10 @@ api! {
     dns_automation = "eastfall.dnsautomation.v1"
 }
 api! {
+    /// Amazon EC2 stand-in: the public API, DWFM and the droplets.
+    ec2 = "eastfall.ec2.v1"
+}
+api! {
     /// A generic service of a user's own graph.
     service = "eastfall.service.v1"
 }
@@ -49,6 +53,9 @@ pub static APIS: &[&Api] = &[
     &route53::route53_api::API,
     &dns_automation::plans_api::API,
     &dns_automation::operators_api::API,
+    &ec2::ec2_api::API,
+    &ec2::dwfm_api::API,
+    &ec2::droplets_api::API,
     &service::service_api::API,
 ];
 

@@ -17,7 +17,7 @@ use rand::RngExt as _;
 use crate::settings::instance_count;
 use crate::workload::Draw;
 
-mod arrivals;
+pub(crate) mod arrivals;
 mod plan;
 
 use arrivals::{Candidate, next_candidate};

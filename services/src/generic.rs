@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use eastfall_fabric::call::{Call, Context};
+use eastfall_fabric::network::server::Serving;
 use eastfall_fabric::rng::Rng;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::service::service_server::Service;
@@ -52,7 +53,10 @@ async fn start(world: World) -> Result<(), StartError> {
     let rng = Mutex::new(world.rng("operations"));
     let generic = Arc::new(Generic { world: world.clone(), settings: Settings::new(&world), rng });
     world
-        .serve_with_costs(vec![(&service_api::API, service_api::handler(generic))], Some(Arc::new(costs)))
+        .serve_with(
+            vec![(&service_api::API, service_api::handler(generic))],
+            Serving { costs: Some(Arc::new(costs)), ..Serving::default() },
+        )
         .await
 }
 

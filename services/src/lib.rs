@@ -6,6 +6,7 @@
 pub mod customers;
 pub mod dns_automation;
 pub mod dynamodb;
+pub mod ec2;
 pub mod generic;
 pub mod route53;
 pub mod settings;
@@ -25,6 +26,10 @@ pub fn kinds() -> Vec<Kind> {
         dynamodb::storage::kind(),
         dynamodb::replicator::kind(),
         dynamodb::replica::kind(),
+        ec2::api::kind(),
+        ec2::dwfm::kind(),
+        ec2::droplets::kind(),
+        ec2::customers::kind(),
         dns_automation::enactor::kind(),
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),

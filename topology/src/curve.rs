@@ -39,6 +39,11 @@ impl Curve {
         &self.points
     }
 
+    /// The largest factor of the day.
+    pub fn peak(&self) -> f64 {
+        self.points.iter().map(|(_, factor)| *factor).fold(0.0, f64::max)
+    }
+
     /// The same course of the day, `load` times as high.
     pub(crate) fn scaled(&self, load: f64) -> Curve {
         Curve { points: self.points.iter().map(|(time, factor)| (*time, factor * load)).collect() }

@@ -3,10 +3,12 @@
 //! Every call runs in a task of the callee's. A caller that gives up drops its wait, not the work: the server goes on,
 //! as real ones do, and its answer counts as late.
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 
 use eastfall_topology::time::{Moment, Span};
 use eastfall_topology::{Distribution, Topology};
+use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -18,12 +20,23 @@ use crate::world::{Watcher, World};
 /// A service time of its own for a call, given what it asks for; none for the service's usual one.
 pub type Costs = Arc<dyn Fn(&Call) -> Option<Distribution> + Send + Sync>;
 
+/// How an instance serves its APIs.
+#[derive(Clone, Default)]
+pub struct Serving {
+    /// Service times by call.
+    pub costs: Option<Costs>,
+    /// The kind keeps its work in a queue of its own ([`crate::capacity::line`]), by the service's capacity. Then no
+    /// station stands before the handlers, and a handler whose caller is gone is dropped, as with a stream that was
+    /// reset: what it put into the queue stays there.
+    pub own_queue: bool,
+}
+
 /// An instance's server: what it serves, behind its capacity.
 pub struct Server {
     world: World,
     apis: Vec<(&'static Api, SharedHandler)>,
     station: Option<Station>,
-    costs: Option<Costs>,
+    serving: Serving,
     recorder: ServerRecorder,
 }
 
@@ -31,13 +44,13 @@ impl Server {
     pub(crate) fn new(
         world: &World,
         apis: Vec<(&'static Api, SharedHandler)>,
-        costs: Option<Costs>,
+        serving: Serving,
     ) -> Arc<Self> {
         let capacity = world.service(|service| service.capacity.clone()).flatten();
         let station =
-            capacity.map(|capacity| Station::new(world.clock(), world.rng("service-times"), capacity));
+            capacity.filter(|_| !serving.own_queue).map(|capacity| Station::new(world.clock(), world.rng("service-times"), capacity));
         let recorder = world.record().server();
-        let server = Arc::new(Server { world: world.clone(), apis, station, costs, recorder });
+        let server = Arc::new(Server { world: world.clone(), apis, station, serving, recorder });
         let watcher: Weak<Server> = Arc::downgrade(&server);
         world.region().watch(watcher);
         server
@@ -57,7 +70,7 @@ impl Server {
         let deadline = call.context.deadline.map(Moment::from_nanos);
         let arrived = self.world.now();
         if let Some(station) = &self.station {
-            let own_cost = self.costs.as_ref().and_then(|costs| costs(&call));
+            let own_cost = self.serving.costs.as_ref().and_then(|costs| costs(&call));
             let slow = self.world.region().faults.slow_factor(instance, &self.world.instance().service);
             match station.visit(deadline, own_cost.as_ref(), slow).await {
                 Ok(visit) => self.recorder.waited(visit.waited),
@@ -76,13 +89,21 @@ impl Server {
     /// Answers in a task of the callee's. `latency` passes there before and after: a request under way is delivered
     /// whether or not its sender still waits.
     pub(crate) fn answer_over(self: &Arc<Self>, latency: Span, call: Call) -> oneshot::Receiver<Outcome> {
-        let (answer, wait) = oneshot::channel();
+        let (mut answer, wait) = oneshot::channel();
         let server = Arc::clone(self);
         self.world.spawn(async move {
             if !latency.is_zero() {
                 server.world.sleep(latency).await;
             }
-            let outcome = server.answer(call).await;
+            let outcome = if server.serving.own_queue {
+                let gone = pin!(answer.closed());
+                match select(pin!(server.answer(call)), gone).await {
+                    Either::Left((outcome, _)) => outcome,
+                    Either::Right(((), _)) => return,
+                }
+            } else {
+                server.answer(call).await
+            };
             if !latency.is_zero() && !answer.is_closed() {
                 server.world.sleep(latency).await;
             }
@@ -92,9 +113,9 @@ impl Server {
         wait
     }
 
-    /// How many requests wait for a worker.
-    pub fn queue_length(&self) -> usize {
-        self.station.as_ref().map_or(0, Station::queue_length)
+    /// How many requests wait for a worker, if the fabric keeps the queue.
+    pub fn queue_length(&self) -> Option<usize> {
+        self.station.as_ref().map(Station::queue_length)
     }
 }
 

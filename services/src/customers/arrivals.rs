@@ -11,7 +11,7 @@ use super::LOOK_AGAIN;
 
 /// The next thing to wait for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Candidate {
+pub(crate) enum Candidate {
     /// A request is to be sent.
     Arrival(Moment),
     /// None: a candidate that was not kept, or none for so long that the rate should be looked at again.
@@ -19,7 +19,7 @@ pub(super) enum Candidate {
 }
 
 impl Candidate {
-    pub(super) fn moment(self) -> Moment {
+    pub(crate) fn moment(self) -> Moment {
         match self {
             Candidate::Arrival(moment) | Candidate::Nothing(moment) => moment,
         }
@@ -30,7 +30,7 @@ impl Candidate {
 ///
 /// Having waited in vain says nothing about what comes (the process has no memory), so stopping to look at a changed
 /// rate and drawing again is exact too.
-pub(super) fn next_candidate(
+pub(crate) fn next_candidate(
     rng: &mut Rng,
     now: Moment,
     peak: f64,

@@ -67,7 +67,7 @@ impl Plan {
 
     /// The highest rate of the day.
     pub(super) fn peak(&self) -> f64 {
-        self.rate * self.curve.points().iter().map(|(_, factor)| *factor).fold(0.0, f64::max)
+        self.rate * self.curve.peak()
     }
 
     /// The operation for a draw from 0 to 1.

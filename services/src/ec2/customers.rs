@@ -1,0 +1,189 @@
+//! Kind `ec2-customers`: groups of instances that grow and shrink with the day.
+//!
+//! Launches come as an open load; every instance is looked at from time to time and terminated at the end of its life.
+//! A launch that fails leaves its group too small, so the group tries again, later: in an outage the wish for instances
+//! piles up, and comes all at once when launches work again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use eastfall_fabric::distribution::draw;
+use eastfall_fabric::network::client::{Client, Host};
+use eastfall_fabric::rng::{Rng, stream};
+use eastfall_fabric::world::{Kind, StartError, World};
+use eastfall_proto::ec2::*;
+use eastfall_topology::{Curve, Distribution, Moment, Span};
+use rand::RngExt as _;
+
+use super::api::ApiParams;
+use crate::customers::arrivals::{Candidate, next_candidate};
+use crate::settings::{Settings, callee_of_kind, instance_count};
+
+eastfall_topology::params! {
+    /// Customers who launch, look at and terminate instances.
+    pub struct Ec2CustomersParams for "ec2-customers" {
+        /// Launches a second where the curve is 1, of all instances of the population together (assumption).
+        rate: f64 = 0.5, range 0.0..=1000000.0, scaled by load;
+        /// Factor on the rate by time of day, linear between the points and across midnight.
+        curve: Curve = [["00:00", 1.0]];
+        /// How long an instance lives (assumption: groups that scale with the day keep one for an hour or so).
+        lifetime: Distribution = { distribution = "exponential", mean = "1h" };
+        /// How often an instance is described while it lives (assumption).
+        describe_every: Span = "10m", range "1s"..="365d";
+        /// How long after a failed launch or termination the group tries again (assumption: as automatic scaling does).
+        try_again: Span = "5m", range "1s"..="1d";
+        /// Groups, each on a machine with a resolver cache and connections of its own. Read at start only.
+        hosts: u32 = 50, range 1..=1000000, scaled by load;
+        /// How long after the run's start the first launch comes (ours: names and tables have to exist by then).
+        start_delay: Span = "2m", range "0s"..="1d";
+    }
+}
+
+/// Adds the kind.
+pub fn kind() -> Kind {
+    Kind { schema: Ec2CustomersParams::SCHEMA, start: |world| Box::pin(start(world)) }
+}
+
+async fn start(world: World) -> Result<(), StartError> {
+    let api = callee_of_kind(&world, ApiParams::SCHEMA.name)?;
+    let instances = instance_count(&world, &world.instance().service).max(1) as u32;
+    let hosts = world.params::<Ec2CustomersParams>().hosts.div_ceil(instances);
+    let own = world.instance().name.clone();
+    let groups = Groups {
+        hosts: (0..hosts).map(|number| world.host(&format!("{own}/host-{}", number + 1))).collect(),
+        settings: Settings::new(&world),
+        share: 1.0 / f64::from(instances),
+        tally: Mutex::default(),
+        api,
+        world: world.clone(),
+    };
+    world.spawn(Arc::new(groups).run());
+    Ok(())
+}
+
+struct Groups {
+    world: World,
+    settings: Settings<Ec2CustomersParams>,
+    api: String,
+    hosts: Vec<Host>,
+    /// This instance's share of the rate.
+    share: f64,
+    tally: Mutex<Tally>,
+}
+
+/// How many of what.
+#[derive(Default)]
+struct Tally {
+    /// Wishes so far: the number of the next one.
+    wishes: u64,
+    /// Instances that are wished for and not there.
+    missing: u64,
+    /// Instances that are there.
+    there: u64,
+}
+
+impl Groups {
+    async fn run(self: Arc<Self>) {
+        let world = self.world.clone();
+        let clock = world.clock();
+        clock.sleep_until(Moment::START + self.settings.get().start_delay).await;
+        let (mut arrivals, mut choices) = (world.rng("arrivals"), world.rng("requests"));
+        let mut now = clock.now();
+        loop {
+            let settings = self.settings.get();
+            let rate = settings.rate * self.share;
+            let peak = rate * settings.curve.peak();
+            let factor = |moment: Moment| settings.curve.at(world.time_of_day(moment));
+            let candidate = next_candidate(&mut arrivals, now, peak, factor, rate);
+            now = candidate.moment();
+            clock.sleep_until(now).await;
+            if let Candidate::Arrival(intended) = candidate {
+                let host = choices.random_range(0..self.hosts.len());
+                self.begin(host, intended);
+            }
+        }
+    }
+
+    /// One wish for an instance, from the first try to the instance's end.
+    fn begin(self: &Arc<Self>, host: usize, intended: Moment) {
+        let number = self.change(|tally| {
+            tally.wishes += 1;
+            tally.missing += 1;
+            tally.wishes
+        });
+        let client = match self.hosts[host].dial(&self.api) {
+            Ok(client) => client,
+            Err(error) => {
+                let reason = error.to_string();
+                return self.world.record().event("customers.not-sent", &[("reason", reason)]);
+            }
+        };
+        let groups = Arc::clone(self);
+        self.world.spawn(async move {
+            // A stream of its own: how long one launch takes has no say in another's luck.
+            let world = &groups.world;
+            let name = format!("{}/life-{number}", world.instance().name);
+            let mut luck = stream(world.region().seed, &name);
+            let id = groups.launch(&client, intended, &name).await;
+            groups.change(|tally| {
+                tally.missing -= 1;
+                tally.there += 1;
+            });
+            groups.live(&client, &id, &mut luck).await;
+            groups.terminate(&client, &id).await;
+            groups.change(|tally| tally.there -= 1);
+        });
+    }
+
+    async fn launch(&self, client: &Client, intended: Moment, name: &str) -> String {
+        let (mut intended, mut tries) = (intended, 0);
+        loop {
+            tries += 1;
+            let request = RunInstancesRequest {
+                count: 1,
+                owner: self.world.instance().service.clone(),
+                // SDKs make one for each request, so that their retries launch nothing twice.
+                client_token: format!("{name}/{tries}"),
+                ..RunInstancesRequest::default()
+            };
+            if let Ok(answer) = client.call_intended(intended, &ec2_api::RUN_INSTANCES, request).await
+                && let Some(instance) = answer.instances.into_iter().next()
+            {
+                return instance.instance_id;
+            }
+            self.world.sleep(self.settings.get().try_again).await;
+            intended = self.world.now();
+        }
+    }
+
+    async fn live(&self, client: &Client, id: &str, luck: &mut Rng) {
+        let settings = self.settings.get();
+        let end = self.world.now() + draw(&settings.lifetime, luck);
+        let mut next = self.world.now() + settings.describe_every.mul_f64(luck.random());
+        while next < end {
+            self.world.clock().sleep_until(next).await;
+            let request = DescribeInstancesRequest { instance_ids: vec![id.to_owned()] };
+            // How it ended is on the edge's record.
+            let _ = client.call_intended(next, &ec2_api::DESCRIBE_INSTANCES, request).await;
+            next = next + self.settings.get().describe_every;
+        }
+        self.world.clock().sleep_until(end).await;
+    }
+
+    async fn terminate(&self, client: &Client, id: &str) {
+        loop {
+            let request = TerminateInstancesRequest { instance_ids: vec![id.to_owned()] };
+            match client.call(&ec2_api::TERMINATE_INSTANCES, request).await {
+                Ok(_) => return,
+                Err(_) => self.world.sleep(self.settings.get().try_again).await,
+            }
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Tally) -> T) -> T {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut tally);
+        self.world.record().gauge("instances-missing", tally.missing as f64);
+        self.world.record().gauge("instances", tally.there as f64);
+        result
+    }
+}

@@ -1,0 +1,296 @@
+//! Kind `droplets`: the physical servers of a zone, with their agents.
+//!
+//! One process stands for a zone's thousands of droplets; each has its own lease and its own instances. What runs goes
+//! on running whatever happens to the lease, but only a droplet with a lease takes a change. A droplet whose lease has
+//! ended asks its DWFM host for another, under the policies of the edge to `dwfm`: an attempt that times out is made
+//! again as that edge's `retry` says; one that is refused waits for the droplet's next turn. While it has a lease a
+//! droplet is a number in an array; only without one does it have a task.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use eastfall_fabric::disk::Disk;
+use eastfall_fabric::network::client::Client;
+use eastfall_fabric::world::{Kind, StartError, World};
+use eastfall_proto::ec2::droplets_server::Droplets;
+use eastfall_proto::ec2::*;
+use eastfall_topology::{Moment, Span};
+use tonic::{Request, Response, Status};
+
+use super::dwfm::DwfmParams;
+use super::layout::Layout;
+use crate::settings::{Settings, callee_of_kind, instance_count};
+
+eastfall_topology::params! {
+    /// The droplets of EC2: one instance a zone.
+    pub struct DropletsParams for "droplets" {
+        /// Droplets of all zones together (assumption: the real number is not public; the lab's laws depend on it only
+        /// through the time it takes to lease them all).
+        count: u32 = 10000, range 1..=10000000, scaled by load;
+        /// Instances that a droplet has room for beside those that it ran before the run (assumption: a fleet is nearly
+        /// full).
+        slots: u32 = 3, range 1..=10000;
+        /// After an attempt that was refused, the droplet asks again at its next turn, one a period (assumption: as often
+        /// as its state is checked).
+        ask_again: Span = "3m", range "1s"..="1d";
+    }
+}
+
+/// Adds the kind.
+pub fn kind() -> Kind {
+    Kind { schema: DropletsParams::SCHEMA, start: |world| Box::pin(start(world)) }
+}
+
+/// Marks a disk whose droplets were put into service before.
+const IN_SERVICE: &[u8] = b"in-service";
+
+async fn start(world: World) -> Result<(), StartError> {
+    let dwfm = callee_of_kind(&world, DwfmParams::SCHEMA.name)?;
+    let topology = world.topology();
+    let layout = Layout::new(&topology, &dwfm, &world.instance().service)?;
+    let zone = world.instance().index;
+    let lease = DwfmParams::from(&topology.services[&dwfm].params).lease;
+    let disk = world.disk("droplets").await?;
+    let mut state = State::new(layout.droplets_in(zone) as usize);
+    let mut known = false;
+    for (key, _) in disk.load()? {
+        match read_key(&key) {
+            Some((droplet, instance)) => state.put(droplet, instance),
+            None => known = true,
+        }
+    }
+    // A run begins in the middle of the fleet's life, with every lease in place. An agent that comes back from the dead
+    // has none.
+    if !known {
+        disk.commit(vec![(IN_SERVICE.to_vec(), Some(Vec::new()))]).await?;
+        let all: Vec<u32> = (0..state.until.len() as u32).collect();
+        state.extend(all, world.now(), world.now() + lease);
+    }
+    let hosts = (0..instance_count(&world, &dwfm)).map(|host| world.dial_instance(&dwfm, host));
+    let agents = Arc::new(Agents {
+        settings: Settings::new(&world),
+        hosts: hosts.collect::<Result<_, _>>()?,
+        state: Mutex::new(state),
+        world: world.clone(),
+        layout,
+        zone,
+        disk,
+    });
+    for name in ["leases-lost", "lease-attempts-refused"] {
+        world.record().count(name, 0);
+    }
+    agents.say();
+    if known {
+        (0..agents.layout.droplets_in(zone)).for_each(|droplet| agents.ask(droplet));
+    }
+    let watched = Arc::clone(&agents);
+    world.spawn(async move { watched.watch_expiry().await });
+    world.serve(vec![(&droplets_api::API, droplets_api::handler(agents))]).await
+}
+
+fn key(droplet: u32, instance: &str) -> Vec<u8> {
+    format!("{droplet:08}/{instance}").into_bytes()
+}
+
+fn read_key(key: &[u8]) -> Option<(u32, String)> {
+    let (droplet, instance) = std::str::from_utf8(key).ok()?.split_once('/')?;
+    Some((droplet.parse().ok()?, instance.to_owned()))
+}
+
+/// The agents of a zone.
+struct Agents {
+    world: World,
+    settings: Settings<DropletsParams>,
+    layout: Layout,
+    zone: usize,
+    hosts: Vec<Client>,
+    disk: Disk,
+    state: Mutex<State>,
+}
+
+/// What the droplets know of themselves.
+struct State {
+    /// The end of each one's lease; the start of time for none.
+    until: Vec<Moment>,
+    /// How many instances each one runs.
+    used: Vec<u32>,
+    instances: BTreeSet<(u32, String)>,
+    leased: usize,
+    /// Ends of leases to come, each with the droplets it may be the end for.
+    expiries: BinaryHeap<Reverse<(Moment, Vec<u32>)>>,
+}
+
+impl State {
+    fn new(count: usize) -> State {
+        State {
+            until: vec![Moment::START; count],
+            used: vec![0; count],
+            instances: BTreeSet::new(),
+            leased: 0,
+            expiries: BinaryHeap::new(),
+        }
+    }
+
+    fn is_leased(&self, droplet: u32, now: Moment) -> bool {
+        self.until.get(droplet as usize).is_some_and(|until| *until > now)
+    }
+
+    /// Gives leases a new end.
+    fn extend(&mut self, droplets: Vec<u32>, now: Moment, until: Moment) {
+        for &droplet in &droplets {
+            self.leased += usize::from(!self.is_leased(droplet, now));
+            self.until[droplet as usize] = until;
+        }
+        self.expiries.push(Reverse((until, droplets)));
+    }
+
+    /// The droplets whose lease has ended by now.
+    fn expired(&mut self, now: Moment) -> Vec<u32> {
+        let mut lost = Vec::new();
+        while self.expiries.peek().is_some_and(|Reverse((until, _))| *until <= now) {
+            let Some(Reverse((due, droplets))) = self.expiries.pop() else { break };
+            // Those that were extended since have another entry.
+            lost.extend(droplets.into_iter().filter(|&droplet| self.until[droplet as usize] == due));
+        }
+        for &droplet in &lost {
+            self.until[droplet as usize] = Moment::START;
+        }
+        self.leased -= lost.len();
+        lost
+    }
+
+    fn put(&mut self, droplet: u32, instance: String) {
+        if let Some(used) = self.used.get_mut(droplet as usize) {
+            *used += u32::from(self.instances.insert((droplet, instance)));
+        }
+    }
+
+    fn take(&mut self, droplet: u32, instance: &str) {
+        if self.instances.remove(&(droplet, instance.to_owned())) {
+            self.used[droplet as usize] -= 1;
+        }
+    }
+}
+
+impl Agents {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self) {
+        let state = self.state();
+        let record = self.world.record();
+        record.gauge("count", state.until.len() as f64);
+        record.gauge("leased", state.leased as f64);
+        record.gauge("instances", state.instances.len() as f64);
+    }
+
+    // === Losing leases, and asking for them ===
+
+    async fn watch_expiry(self: Arc<Self>) {
+        // Often enough that a shortened lease is noticed in time.
+        const LOOK_AGAIN: Span = Span::from_secs(5);
+        loop {
+            let now = self.world.now();
+            let lost = self.state().expired(now);
+            if !lost.is_empty() {
+                self.world.record().count("leases-lost", lost.len() as u64);
+                self.say();
+                lost.into_iter().for_each(|droplet| self.ask(droplet));
+            }
+            let next = self.state().expiries.peek().map_or(Moment::MAX, |Reverse((until, _))| *until);
+            self.world.clock().sleep_until(next.min(now + LOOK_AGAIN)).await;
+        }
+    }
+
+    /// Has a droplet ask until it has a lease.
+    fn ask(self: &Arc<Self>, droplet: u32) {
+        let agents = Arc::clone(self);
+        self.world.spawn(async move {
+            let host = &agents.hosts[agents.layout.host_of(agents.zone, droplet)];
+            loop {
+                match host.call(&dwfm_api::REQUEST_LEASE, RequestLeaseRequest { droplet }).await {
+                    Ok(lease) => {
+                        let until = Moment::from_nanos(lease.until);
+                        agents.state().extend(vec![droplet], agents.world.now(), until);
+                        return agents.say();
+                    }
+                    Err(_) => agents.world.record().count("lease-attempts-refused", 1),
+                }
+                agents.world.clock().sleep_until(agents.next_turn(droplet)).await;
+            }
+        });
+    }
+
+    /// When a droplet asks again: turns are spread over the period, so that those who were refused together don't come
+    /// back together.
+    fn next_turn(&self, droplet: u32) -> Moment {
+        let period = self.settings.get().ask_again;
+        let share = f64::from(droplet) / f64::from(self.layout.droplets_in(self.zone).max(1));
+        let offset = period.mul_f64(share).as_nanos();
+        let (now, period) = (self.world.now().as_nanos(), period.as_nanos());
+        let turns = (now + period - offset) / period;
+        Moment::from_nanos(turns * period + offset)
+    }
+
+    // === Changes ===
+
+    /// Refuses what needs a lease and finds none.
+    fn check_lease(&self, droplet: u32) -> Result<(), Status> {
+        if self.state().is_leased(droplet, self.world.now()) {
+            return Ok(());
+        }
+        let zone = &self.layout.zones[self.zone];
+        Err(Status::failed_precondition(format!("droplet {droplet} of {zone} has no lease")))
+    }
+
+    async fn keep(&self, write: (Vec<u8>, Option<Vec<u8>>)) -> Result<(), Status> {
+        self.disk.commit(vec![write]).await.map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+#[async_trait::async_trait]
+impl Droplets for Agents {
+    async fn check_droplets(
+        &self,
+        request: Request<CheckDropletsRequest>,
+    ) -> Result<Response<CheckDropletsResponse>, Status> {
+        let CheckDropletsRequest { mut droplets, until } = request.into_inner();
+        let now = self.world.now();
+        let mut state = self.state();
+        droplets.retain(|&droplet| state.is_leased(droplet, now));
+        let report = |&droplet: &u32| DropletState { droplet, instances: state.used[droplet as usize] };
+        let states = droplets.iter().map(report).collect();
+        state.extend(droplets, now, Moment::from_nanos(until));
+        Ok(Response::new(CheckDropletsResponse { droplets: states }))
+    }
+
+    async fn start_instance(
+        &self,
+        request: Request<StartInstanceRequest>,
+    ) -> Result<Response<StartInstanceResponse>, Status> {
+        let StartInstanceRequest { droplet, instance_id } = request.into_inner();
+        self.check_lease(droplet)?;
+        let room = self.state().used[droplet as usize] < self.settings.get().slots;
+        if !room {
+            return Err(Status::resource_exhausted(format!("droplet {droplet} has no room")));
+        }
+        self.keep((key(droplet, &instance_id), Some(Vec::new()))).await?;
+        self.state().put(droplet, instance_id);
+        self.say();
+        Ok(Response::new(StartInstanceResponse {}))
+    }
+
+    async fn stop_instance(
+        &self,
+        request: Request<StopInstanceRequest>,
+    ) -> Result<Response<StopInstanceResponse>, Status> {
+        let StopInstanceRequest { droplet, instance_id } = request.into_inner();
+        self.check_lease(droplet)?;
+        self.keep((key(droplet, &instance_id), None)).await?;
+        self.state().take(droplet, &instance_id);
+        self.say();
+        Ok(Response::new(StopInstanceResponse {}))
+    }
+}

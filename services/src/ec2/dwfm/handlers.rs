@@ -1,0 +1,100 @@
+//! What droplets and the EC2 API ask of a host.
+
+use std::sync::Arc;
+
+use eastfall_fabric::call::Context;
+use eastfall_proto::ec2::dwfm_server::Dwfm;
+use eastfall_proto::ec2::*;
+use eastfall_topology::{Moment, RateLimit};
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status};
+
+use super::workers::Work;
+use super::*;
+use crate::ec2::store::Change;
+use crate::settings::split;
+
+/// The host as its callers see it.
+pub(super) struct Desk(pub(super) Arc<Host>);
+
+/// An asker's place: when the asker gives up, and only then, the place is given up too, but not the attempt in line.
+struct Waiting<'a> {
+    host: &'a Host,
+    attempt: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.host.state().askers.remove(&self.attempt);
+    }
+}
+
+impl Host {
+    async fn request_lease(self: &Arc<Self>, context: &Context, droplet: u32) -> Result<Moment, Status> {
+        let local = self.local(droplet)?;
+        let record = self.world.record();
+        record.count(ATTEMPTS, 1);
+        if !self.admits() {
+            record.count(THROTTLED, 1);
+            return Err(Status::resource_exhausted("lease attempts are throttled; ask again at the next turn"));
+        }
+        // Known before anybody queues: without the store no lease can be established.
+        self.store.lease(&self.name, droplet).await.map_err(|status| {
+            record.count(STORE_FAILED, 1);
+            Status::unavailable(format!("the lease can't be read: {}", status.message()))
+        })?;
+        let now = self.world.now();
+        let deadline = context.deadline.map(Moment::from_nanos);
+        let (reply, answer) = oneshot::channel();
+        let attempt = {
+            let mut state = self.state();
+            state.attempts += 1;
+            let attempt = state.attempts;
+            if state.line.join(now, deadline, Work::Establish { attempt, local }).is_err() {
+                record.count(QUEUE_FULL, 1);
+                return Err(Status::resource_exhausted("the queue of lease attempts is full"));
+            }
+            state.askers.insert(attempt, reply);
+            attempt
+        };
+        let _waiting = Waiting { host: self, attempt };
+        self.dispatch(now);
+        self.say();
+        answer.await.unwrap_or_else(|_| Err(Status::unavailable("the host went away")))
+    }
+
+    /// The operators' throttle.
+    fn admits(&self) -> bool {
+        let Some(share) = self.settings.get().admission else { return true };
+        let mut state = self.state();
+        let per_second = share * establishing_rate(state.line.capacity());
+        state.admission.take(&RateLimit { per_second, burst: 1 }, self.world.now())
+    }
+}
+
+#[async_trait::async_trait]
+impl Dwfm for Desk {
+    async fn request_lease(
+        &self,
+        request: Request<RequestLeaseRequest>,
+    ) -> Result<Response<RequestLeaseResponse>, Status> {
+        let (context, request) = split(request);
+        let until = self.0.request_lease(&context, request.droplet).await?;
+        Ok(Response::new(RequestLeaseResponse { until: until.as_nanos() }))
+    }
+
+    async fn place_instance(
+        &self,
+        request: Request<PlaceInstanceRequest>,
+    ) -> Result<Response<PlaceInstanceResponse>, Status> {
+        self.0.place(request.into_inner().instance_id).await.map(Response::new)
+    }
+
+    async fn remove_instance(
+        &self,
+        request: Request<RemoveInstanceRequest>,
+    ) -> Result<Response<RemoveInstanceResponse>, Status> {
+        let RemoveInstanceRequest { instance_id, droplet } = request.into_inner();
+        self.0.remove(Change { droplet, instance: instance_id }).await.map(Response::new)
+    }
+}

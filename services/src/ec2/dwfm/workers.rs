@@ -1,0 +1,106 @@
+//! The workers and what they work on: establishing leases and checking droplets, from one queue.
+
+use std::sync::Arc;
+
+use eastfall_fabric::capacity::line::Next;
+use eastfall_topology::{Moment, Span};
+use tonic::Status;
+
+use super::*;
+use crate::ec2::store::Lease;
+
+/// What waits for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// A lease is to be established.
+    Establish { attempt: u64, local: Local },
+    /// The droplets of a group are to be checked.
+    Check { group: u32 },
+}
+
+impl Host {
+    /// Gives work to whoever is free. `free_from`: since when, exactly; the timer that says so may be late.
+    pub(super) fn dispatch(self: &Arc<Self>, free_from: Moment) {
+        loop {
+            let mut state = self.state();
+            if state.busy >= state.line.capacity().workers {
+                return;
+            }
+            let (work, begins) = match state.line.next(free_from) {
+                None => return,
+                Some(Next::Begin { item, begins, .. }) => (item, begins),
+                Some(Next::Shed { item, why }) => {
+                    self.shed(&mut state, item, why.into());
+                    continue;
+                }
+            };
+            let takes = self.time_of(&mut state, work);
+            state.busy += 1;
+            drop(state);
+            let host = Arc::clone(self);
+            self.world.spawn(async move {
+                let done = begins + takes;
+                host.world.clock().sleep_until(done).await;
+                host.state().busy -= 1;
+                host.dispatch(done);
+                match work {
+                    Work::Establish { attempt, local } => host.establish(attempt, local).await,
+                    Work::Check { group } => host.check(group).await,
+                }
+                host.say();
+            });
+        }
+    }
+
+    fn time_of(&self, state: &mut State, work: Work) -> Span {
+        let instance = self.world.instance();
+        let slow = self.world.region().faults.slow_factor(&instance.name, &instance.service);
+        let time = match work {
+            Work::Establish { .. } => state.line.service_time(None),
+            Work::Check { group } => {
+                let droplets = state.book.leased(self.group(group), self.world.now()).len();
+                let one = self.settings.get().check_time;
+                (0..droplets).fold(Span::ZERO, |sum, _| sum + state.line.service_time(Some(&one)))
+            }
+        };
+        time.mul_f64(slow)
+    }
+
+    fn shed(&self, state: &mut State, work: Work, why: Status) {
+        match work {
+            Work::Establish { attempt, .. } => {
+                self.world.record().count(SHED, 1);
+                if let Some(asker) = state.askers.remove(&attempt) {
+                    // Who has just given up needs no answer.
+                    let _ = asker.send(Err(why));
+                }
+            }
+            // Checks have no deadline; only CoDel drops one, and the next turn makes it again.
+            Work::Check { group } => state.book.check_ended(group),
+        }
+    }
+
+    /// The end of the work on an attempt. If its asker has given up, all of it was for nothing.
+    async fn establish(&self, attempt: u64, local: Local) {
+        let record = self.world.record();
+        if !self.state().askers.contains_key(&attempt) {
+            return record.count(VOID, 1);
+        }
+        let lease = Lease { droplet: self.droplet(local), until: self.lease_end() };
+        let written = self.store.put_lease(&self.name, lease).await;
+        let Some(asker) = self.state().askers.remove(&attempt) else { return record.count(VOID, 1) };
+        match written {
+            Err(status) => {
+                record.count(STORE_FAILED, 1);
+                let why = format!("the lease can't be written: {}", status.message());
+                let _ = asker.send(Err(Status::unavailable(why)));
+            }
+            Ok(()) if asker.send(Ok(lease.until)).is_err() => record.count(VOID, 1),
+            Ok(()) => {
+                record.count(ESTABLISHED, 1);
+                self.state().book.extend(local, lease.until);
+                self.apply_changes(local).await;
+            }
+        }
+    }
+}

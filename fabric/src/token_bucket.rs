@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_steady_client_at_the_rate_is_never_refused() {
         let settings = RateLimit { per_second: 300.0, burst: 1 };
-        let mut bucket = Bucket { tokens: 1.0, filled: Moment::START };
+        let mut bucket = TokenBucket::full(&settings, Moment::START);
         let refused =
             (0..10_000u64).filter(|n| !bucket.take(&settings, Moment::from_nanos(n * 3_333_334))).count();
         assert_eq!(refused, 0, "every call comes a little later than a token");

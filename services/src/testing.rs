@@ -60,6 +60,24 @@ impl Lab {
         panic!("it did not come to an end in 100 s");
     }
 
+    /// The last value of a series, and the sum of all its values.
+    pub(crate) fn last_and_sum(&self, name: &str) -> Option<(f64, f64)> {
+        let reports = self.reports.lock().expect("reports");
+        let samples = reports.iter().filter_map(|report| match report {
+            Report::Sample(sample) => Some(&sample.readings),
+            _ => None,
+        });
+        let readings = samples.flatten().filter(|reading| &*reading.name == name);
+        readings.fold(None, |before, reading| {
+            Some((reading.value, before.map_or(0.0, |(_, sum)| sum) + reading.value))
+        })
+    }
+
+    /// Forgets what was recorded up to now.
+    pub(crate) fn forget(&self) {
+        self.reports.lock().expect("reports").clear();
+    }
+
     /// Everything that was recorded up to now.
     pub(crate) fn reports(&self) -> Vec<Report> {
         self.reports.lock().expect("reports").clone()

@@ -47,8 +47,9 @@ impl Server {
         serving: Serving,
     ) -> Arc<Self> {
         let capacity = world.service(|service| service.capacity.clone()).flatten();
-        let station =
-            capacity.filter(|_| !serving.own_queue).map(|capacity| Station::new(world.clock(), world.rng("service-times"), capacity));
+        let station = capacity
+            .filter(|_| !serving.own_queue)
+            .map(|capacity| Station::new(world.clock(), world.rng("service-times"), capacity));
         let recorder = world.record().server();
         let server = Arc::new(Server { world: world.clone(), apis, station, serving, recorder });
         let watcher: Weak<Server> = Arc::downgrade(&server);

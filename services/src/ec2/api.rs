@@ -52,7 +52,9 @@ async fn start(world: World) -> Result<(), StartError> {
         .calls
         .keys()
         .find(|callee| topology.services.get(*callee).is_some_and(|s| s.kind == DropletsParams::SCHEMA.name))
-        .ok_or_else(|| format!("service {dwfm} calls no service of kind `{}`", DropletsParams::SCHEMA.name))?;
+        .ok_or_else(|| {
+            format!("service {dwfm} calls no service of kind `{}`", DropletsParams::SCHEMA.name)
+        })?;
     let hosts = (0..instance_count(&world, &dwfm)).map(|host| world.dial_instance(&dwfm, host));
     let launch_limit = RateLimit { per_second: 1.0, burst: world.params::<ApiParams>().launch_burst };
     let desk = Desk {
@@ -225,7 +227,8 @@ impl Desk {
         let found = self.store.instance(&id).await.map_err(|status| internal(&status))?;
         let Some(mut instance) = self.read(&found) else { return Err(not_found(&id)) };
         let place = (value::parsed(&found, "host"), value::parsed(&found, "droplet"));
-        if let ((Some(host), Some(droplet)), true) = (place, instance.state == InstanceState::Running as i32) {
+        if let ((Some(host), Some(droplet)), true) = (place, instance.state == InstanceState::Running as i32)
+        {
             let shutting_down = InstanceState::ShuttingDown as i32;
             self.store.set_state(&id, shutting_down).await.map_err(|status| internal(&status))?;
             let applied = self.remove(context, &id, &Place { host, droplet }).await;

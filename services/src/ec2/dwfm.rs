@@ -114,17 +114,8 @@ async fn start(world: World) -> Result<(), StartError> {
 
 /// What is counted: attempts that came, those turned away (throttle, full queue, store out of reach), leases
 /// established, work whose asker had given up, checks of droplets and those that failed.
-const SERIES: [&str; 9] = [
-    ATTEMPTS,
-    THROTTLED,
-    QUEUE_FULL,
-    STORE_FAILED,
-    ESTABLISHED,
-    VOID,
-    SHED,
-    CHECKS,
-    CHECKS_FAILED,
-];
+const SERIES: [&str; 9] =
+    [ATTEMPTS, THROTTLED, QUEUE_FULL, STORE_FAILED, ESTABLISHED, VOID, SHED, CHECKS, CHECKS_FAILED];
 const ATTEMPTS: &str = "lease-attempts";
 const THROTTLED: &str = "lease-attempts-throttled";
 const QUEUE_FULL: &str = "lease-attempts-refused-by-queue";

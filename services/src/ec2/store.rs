@@ -193,8 +193,7 @@ impl Store {
             Ok(()) => Ok(None),
             Err(status) if status.code() == Code::FailedPrecondition => {
                 let key = item([("token", string(token))]);
-                let request =
-                    GetItemRequest { table_name: LAUNCHES.to_owned(), key, consistent_read: true };
+                let request = GetItemRequest { table_name: LAUNCHES.to_owned(), key, consistent_read: true };
                 let found = self.client.call(&api::GET_ITEM, request).await?.item;
                 let ids = value::text(&found, "instances").unwrap_or_default();
                 Ok(Some(ids.split_whitespace().map(str::to_owned).collect()))

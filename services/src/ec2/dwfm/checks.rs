@@ -50,7 +50,8 @@ impl Host {
 
     async fn load(&self) {
         loop {
-            let (leases, changes) = (self.store.leases(&self.name).await, self.store.changes(&self.name).await);
+            let (leases, changes) =
+                (self.store.leases(&self.name).await, self.store.changes(&self.name).await);
             match (leases, changes) {
                 (Ok(leases), Ok(changes)) => {
                     let mut state = self.state();

@@ -36,7 +36,9 @@ impl Host {
         record.count(ATTEMPTS, 1);
         if !self.admits() {
             record.count(THROTTLED, 1);
-            return Err(Status::resource_exhausted("lease attempts are throttled; ask again at the next turn"));
+            return Err(Status::resource_exhausted(
+                "lease attempts are throttled; ask again at the next turn",
+            ));
         }
         // Known before anybody queues: without the store no lease can be established.
         self.store.lease(&self.name, droplet).await.map_err(|status| {

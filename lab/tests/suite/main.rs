@@ -7,5 +7,6 @@
 mod bad_input;
 mod blackout;
 mod determinism;
+mod leases;
 mod race;
 mod support;

@@ -101,15 +101,26 @@ impl Ran {
 
     /// The share of an edge's requests that were answered, over the samples from one moment to another.
     pub(crate) fn answered(&self, edge: &str, from: Moment, to: Moment) -> f64 {
-        let sum = |what: &str| -> f64 {
-            let name = format!("{edge}.{what}");
-            let values = self.series.values(&name).unwrap_or_else(|| panic!("there is no series {name}"));
-            let samples = self.series.times().iter().zip(values);
-            samples.filter(|(at, _)| (from..to).contains(*at)).map(|(_, value)| value).sum()
-        };
+        let sum = |what: &str| self.sum(&format!("{edge}.{what}"), from, to);
         let requests = sum("requests");
         assert!(requests > 0.0, "{}: {edge} had no requests from {from:?} to {to:?}", self.command);
         sum("ok") / requests
+    }
+
+    /// The sum of a series' samples from one moment to another.
+    pub(crate) fn sum(&self, name: &str, from: Moment, to: Moment) -> f64 {
+        let values = self.series.values(name).unwrap_or_else(|| panic!("there is no series {name}"));
+        let samples = self.series.times().iter().zip(values);
+        samples.filter(|(at, _)| (from..to).contains(*at)).map(|(_, value)| value).sum()
+    }
+
+    /// The last sample of a series up to a moment.
+    pub(crate) fn at(&self, name: &str, moment: Moment) -> f64 {
+        let values = self.series.values(name).unwrap_or_else(|| panic!("there is no series {name}"));
+        let samples = self.series.times().iter().zip(values);
+        let last =
+            samples.filter(|(at, value)| **at <= moment && value.is_finite()).map(|(_, value)| value).last();
+        *last.unwrap_or_else(|| panic!("{name} has no sample up to {moment:?}"))
     }
 
     /// How to see it again.

@@ -15,7 +15,8 @@ use crate::support::{Ran, incident, minutes, run, run_file, scratch, shipped};
 /// which shrinks the record store's capacity too, and the Enactors meet one another at their locks.
 const BRIEF: &str = "--until 23:54 --set service.customers-web.rate=0.1 \
                      --set service.customers-serverless.rate=0.1 --set service.customers-pinned.rate=0.1 \
-                     --set service.customers-global.rate=0.1";
+                     --set service.customers-global.rate=0.1 --set service.customers-ec2.rate=0.01 \
+                     --set service.droplets.count=60";
 
 /// The trigger ends at 23:47:30, which is minute 19.5.
 const TRIGGER_ENDS: f64 = 19.5;

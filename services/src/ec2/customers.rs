@@ -164,7 +164,7 @@ impl Groups {
             let request = DescribeInstancesRequest { instance_ids: vec![id.to_owned()] };
             // How it ended is on the edge's record.
             let _ = client.call_intended(next, &ec2_api::DESCRIBE_INSTANCES, request).await;
-            next = next + self.settings.get().describe_every;
+            next += self.settings.get().describe_every;
         }
         self.world.clock().sleep_until(end).await;
     }

@@ -73,7 +73,7 @@ impl Store {
     }
 
     async fn prepare_table(&self, schema: &str) -> Result<(), Status> {
-        let schema: TableSchema = schema.parse().map_err(|error| Status::internal(format!("{error}")))?;
+        let schema: TableSchema = schema.parse().map_err(Status::internal)?;
         let request = CreateTableRequest { table: Some(TableDescription::from(&schema)) };
         match self.client.call(&api::CREATE_TABLE, request).await {
             Err(status) if status.code() != Code::AlreadyExists => Err(status),

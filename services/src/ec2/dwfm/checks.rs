@@ -29,7 +29,7 @@ impl Host {
         loop {
             for group in 0..groups {
                 clock.sleep_until(next).await;
-                next = next + self.settings.get().check_period / u64::from(groups);
+                next += self.settings.get().check_period / u64::from(groups);
                 self.begin_check(group);
             }
             self.say();

@@ -16,12 +16,12 @@ fn clock(hour: u64, minute: u64) -> Moment {
 
 /// Minutes from the restart at 04:14 until all droplets had a lease again.
 fn healing_minutes(ran: &Ran) -> f64 {
-    let leased = ran.series.values("droplets.leased").expect("the series of leases");
-    let count = ran.series.values("droplets.count").expect("the series of droplets");
-    let samples = ran.series.times().iter().zip(leased.iter().zip(count));
-    let healed =
-        samples.filter(|(at, (leased, count))| **at > clock(4, 14) && leased >= count).map(|(at, _)| *at);
-    let healed = healed.min().unwrap_or_else(|| panic!("{}: it did not heal", ran.command()));
+    let samples = ran.samples("droplets.leased").zip(ran.samples("droplets.count"));
+    let healed = samples
+        .filter(|((at, leased), (_, count))| *at > clock(4, 14) && leased >= count)
+        .map(|((at, _), _)| at)
+        .next();
+    let healed = healed.unwrap_or_else(|| panic!("{}: it did not heal", ran.command()));
     healed.since(clock(4, 14)).as_secs_f64() / 60.0
 }
 

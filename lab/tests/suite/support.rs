@@ -107,20 +107,22 @@ impl Ran {
         sum("ok") / requests
     }
 
+    /// A series, sample by sample.
+    pub(crate) fn samples(&self, name: &str) -> impl DoubleEndedIterator<Item = (Moment, f64)> {
+        let values = self.series.values(name);
+        let values = values.unwrap_or_else(|| panic!("{}: there is no series {name}", self.command));
+        self.series.times().iter().copied().zip(values.iter().copied())
+    }
+
     /// The sum of a series' samples from one moment to another.
     pub(crate) fn sum(&self, name: &str, from: Moment, to: Moment) -> f64 {
-        let values = self.series.values(name).unwrap_or_else(|| panic!("there is no series {name}"));
-        let samples = self.series.times().iter().zip(values);
-        samples.filter(|(at, _)| (from..to).contains(*at)).map(|(_, value)| value).sum()
+        self.samples(name).filter(|(at, _)| (from..to).contains(at)).map(|(_, value)| value).sum()
     }
 
     /// The last sample of a series up to a moment.
     pub(crate) fn at(&self, name: &str, moment: Moment) -> f64 {
-        let values = self.series.values(name).unwrap_or_else(|| panic!("there is no series {name}"));
-        let samples = self.series.times().iter().zip(values);
-        let last =
-            samples.filter(|(at, value)| **at <= moment && value.is_finite()).map(|(_, value)| value).last();
-        *last.unwrap_or_else(|| panic!("{name} has no sample up to {moment:?}"))
+        let last = self.samples(name).rev().find(|(at, value)| *at <= moment && value.is_finite());
+        last.unwrap_or_else(|| panic!("{name} has no sample up to {moment:?}")).1
     }
 
     /// How to see it again.

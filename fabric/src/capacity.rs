@@ -5,8 +5,9 @@
 //! not when a timer got round to saying so. Live, where timers fire up to a millisecond late, an error would otherwise
 //! add up over a busy queue (at `--speed 120` a millisecond is 120 ms of the incident).
 //!
-//! Work that has begun is finished even if its caller has gone: that is what makes a queue collapse (PHYSICS, the
-//! lease law). What to do with work whose caller has gone *before* it begins is the queue's discipline.
+//! Work that has begun is finished even if its caller has gone: that is what makes a queue collapse (the lease law,
+//! docs/model.md). What to do with work whose caller has gone *before* it begins is the queue's discipline. Only a server
+//! that cancels abandoned work drops a visit on the way; its worker, or its place in the queue, is then free at once.
 
 pub mod line;
 
@@ -17,7 +18,7 @@ use eastfall_topology::{Capacity, Distribution};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use self::line::{Line, Next, Shed};
+use self::line::{Line, Next, Shed, Ticket};
 use crate::clock::Clock;
 use crate::rng::Rng;
 
@@ -75,63 +76,113 @@ impl Station {
         while state.begin_next(now) {}
     }
 
-    /// Waits for a worker and through the service time; `service_time` in place of the station's, if given.
-    /// `slow_factor` multiplies it (a fault that slows the instance down; 1 otherwise).
+    /// Waits for a worker.
     ///
     /// # Errors
     /// `resource_exhausted` if the queue is full or the discipline sheds the request, `deadline_exceeded` if the
     /// discipline drops work whose caller no longer waits.
+    pub async fn enter(&self, deadline: Option<Moment>) -> Result<Place<'_>, Status> {
+        let arrived = self.clock.now();
+        let mut queued = {
+            let mut state = self.state();
+            if state.busy < state.line.capacity().workers {
+                state.busy += 1;
+                return Ok(Place { station: self, arrived, begins: arrived, departs: None });
+            }
+            let (turn, wait) = oneshot::channel();
+            let ticket = state.line.join(arrived, deadline, turn);
+            let ticket = ticket.map_err(|_| Status::resource_exhausted("the queue is full"))?;
+            Queued { station: self, ticket, wait, taken: false }
+        };
+        let turn = (&mut queued.wait).await;
+        queued.taken = true;
+        match turn {
+            Ok(Turn::Begin(begins)) => Ok(Place { station: self, arrived, begins, departs: None }),
+            Ok(Turn::Drop(shed)) => Err(shed.into()),
+            Err(_) => Err(Status::unavailable("the server went away")),
+        }
+    }
+
+    /// Waits for a worker and through the service time: [`Station::enter`], then [`Place::serve`].
+    ///
+    /// # Errors
+    /// Those of [`Station::enter`].
     pub async fn visit(
         &self,
         deadline: Option<Moment>,
         service_time: Option<&Distribution>,
         slow_factor: f64,
     ) -> Result<Visit, Status> {
-        let arrived = self.clock.now();
-        let mut place = Place { station: self, departs: None };
-        let wait = {
-            let mut state = self.state();
-            if state.busy < state.line.capacity().workers {
-                state.busy += 1;
-                None
-            } else {
-                let (turn, wait) = oneshot::channel();
-                if state.line.join(arrived, deadline, turn).is_err() {
-                    return Err(Status::resource_exhausted("the queue is full"));
-                }
-                Some(wait)
-            }
-        };
-        let begins = match wait {
-            None => arrived,
-            Some(wait) => match wait.await {
-                Ok(Turn::Begin(moment)) => moment,
-                Ok(Turn::Drop(shed)) => return Err(shed.into()),
-                Err(_) => return Err(Status::unavailable("the server went away")),
-            },
-        };
-        let served = self.state().line.service_time(service_time).mul_f64(slow_factor);
-        let departed = begins + served;
-        place.departs = Some(departed);
-        self.clock.sleep_until(departed).await;
-        drop(place);
-        Ok(Visit { waited: begins.since(arrived), served, departed })
+        Ok(self.enter(deadline).await?.serve(service_time, slow_factor).await)
+    }
+
+    /// A worker is free from a moment on.
+    fn release(&self, free_from: Moment) {
+        let mut state = self.state();
+        state.busy -= 1;
+        while state.begin_next(free_from) {}
     }
 }
 
-/// Frees the worker at the end of a visit, also if the visit is cancelled on the way.
-struct Place<'a> {
+/// A worker's attention. Dropping it frees the worker, also in the middle of the service.
+#[derive(Debug)]
+pub struct Place<'a> {
     station: &'a Station,
+    arrived: Moment,
+    begins: Moment,
     departs: Option<Moment>,
+}
+
+impl Place<'_> {
+    /// When the worker begins; in a live fleet up to a timer's delay ago.
+    pub fn begins(&self) -> Moment {
+        self.begins
+    }
+
+    /// How long it waited in the queue.
+    pub fn waited(&self) -> Span {
+        self.begins.since(self.arrived)
+    }
+
+    /// Waits through the service time; `service_time` in place of the station's, if given. `slow_factor` multiplies it
+    /// (a fault that slows the instance down; 1 otherwise).
+    pub async fn serve(mut self, service_time: Option<&Distribution>, slow_factor: f64) -> Visit {
+        let served = self.station.state().line.service_time(service_time).mul_f64(slow_factor);
+        let departed = self.begins + served;
+        self.departs = Some(departed);
+        self.station.clock.sleep_until(departed).await;
+        Visit { waited: self.waited(), served, departed }
+    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some(departs) = self.departs {
-            let free_from = departs.min(self.station.clock.now());
-            let mut state = self.station.state();
-            state.busy -= 1;
-            while state.begin_next(free_from) {}
+        let now = self.station.clock.now();
+        self.station.release(self.departs.map_or(now, |departs| departs.min(now)));
+    }
+}
+
+/// A place in the queue. Whoever goes away leaves it to others: the next in a bounded queue, or, if its turn had just
+/// come, the next to be served.
+struct Queued<'a> {
+    station: &'a Station,
+    ticket: Ticket,
+    wait: oneshot::Receiver<Turn>,
+    /// The turn has come, and was taken note of.
+    taken: bool,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
+        let called = {
+            self.station.state().line.leave(self.ticket);
+            matches!(self.wait.try_recv(), Ok(Turn::Begin(_)))
+        };
+        if called {
+            self.station.release(self.station.clock.now());
         }
     }
 }
@@ -143,7 +194,7 @@ impl State {
             match self.line.next(free_from) {
                 None => return false,
                 // Whoever has stopped listening does not need to know.
-                Some(Next::Shed { item, why }) => drop(item.send(Turn::Drop(why))),
+                Some(Next::Shed { item, why, .. }) => drop(item.send(Turn::Drop(why))),
                 Some(Next::Begin { item, begins, .. }) => {
                     if item.send(Turn::Begin(begins)).is_ok() {
                         self.busy += 1;
@@ -164,6 +215,8 @@ impl std::fmt::Debug for Station {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+
     use super::*;
     use crate::engine::sim;
     use crate::rng::stream;
@@ -173,7 +226,7 @@ mod tests {
         Capacity {
             workers: 1,
             service_time: Distribution::Constant { value: Span::from_secs(1) },
-            queue: Queue { discipline, limit },
+            queue: Queue { discipline, limit, cancel_abandoned: false },
             slowdown: 0.0,
         }
     }
@@ -227,6 +280,59 @@ mod tests {
         let deadline = Moment::START + Span::from_millis(1_500);
         let visits = burst(capacity(Discipline::DropExpired, None), 4, Some(deadline));
         assert_eq!(waits(&visits), [Some(0), Some(1), None, None]);
+    }
+
+    /// Three requests for one worker, of which the one of this number is given up half a second after it came: when the
+    /// others departed, and how many waited just after.
+    fn given_up(number: u64) -> (Vec<Option<u64>>, usize) {
+        sim::reset();
+        let clock = Clock::virtual_time();
+        let station = Station::new(clock, stream(1, "station"), capacity(Discipline::Fifo, None));
+        let departed = Arc::new(Mutex::new(vec![None; 3]));
+        for each in 0..3 {
+            let (station, departed) = (station.clone(), Arc::clone(&departed));
+            sim::spawn(
+                sim::Owner(1),
+                Box::pin(async move {
+                    let patience = if each == number { Span::from_millis(500) } else { Span::MAX };
+                    let visit = clock.timeout(patience, station.visit(None, None, 1.0)).await;
+                    let millis =
+                        visit.ok().and_then(Result::ok).map(|visit| visit.departed.as_nanos() / 1_000_000);
+                    departed.lock().expect("moments")[each as usize] = millis;
+                }),
+            );
+        }
+        sim::run_until(Moment::START + Span::from_millis(600));
+        let waiting = station.queue_length();
+        sim::run_until(Moment::MAX);
+        let departed = departed.lock().expect("moments").clone();
+        (departed, waiting)
+    }
+
+    #[test]
+    fn work_given_up_in_the_middle_frees_its_worker_at_once() {
+        assert_eq!(given_up(0), (vec![None, Some(1_500), Some(2_500)], 1));
+    }
+
+    #[test]
+    fn work_given_up_in_the_queue_leaves_its_place() {
+        assert_eq!(given_up(1), (vec![Some(1_000), None, Some(2_000)], 1));
+        assert_eq!(given_up(2), (vec![Some(1_000), Some(2_000), None], 1));
+    }
+
+    #[test]
+    fn a_turn_that_comes_to_somebody_who_just_left_goes_to_the_next() {
+        sim::reset();
+        let station =
+            Station::new(Clock::virtual_time(), stream(1, "station"), capacity(Discipline::Fifo, None));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let first = Box::pin(station.enter(None)).as_mut().poll(&mut context);
+        let [mut second, mut third] = [0, 1].map(|_| Box::pin(station.enter(None)));
+        assert!(second.as_mut().poll(&mut context).is_pending(), "one worker");
+        assert!(third.as_mut().poll(&mut context).is_pending(), "one worker");
+        drop(first);
+        drop(second);
+        assert!(third.as_mut().poll(&mut context).is_ready(), "the second left without taking its turn");
     }
 
     #[test]

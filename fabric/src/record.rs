@@ -30,10 +30,12 @@ pub use edge::EdgeRecorder;
 pub use latency::{Histograms, Latencies, LatencyError, Measure};
 pub use layout::{EdgeKey, Layout, Role};
 pub use recorder::{Origin, Recorder};
-pub use report::{Aggregate, EdgeReport, Endings, Event, Reading, Report, Sample, Tally};
+pub use report::{
+    Aggregate, Breakers, EdgeReport, Endings, Event, Reading, Report, Sample, Tally, Waste, WasteReport,
+};
 pub use results::{Interval, Results, Tick};
 pub use series::Series;
-pub use server::ServerRecorder;
+pub use server::{Fate, ServerRecorder};
 pub use totals::{EdgeTotals, ServerTotals, SystemTotals};
 pub use window::Window;
 

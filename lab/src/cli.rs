@@ -1,7 +1,7 @@
 //! The command line: a contract that tests and users' scripts lean on.
 //!
 //! Results go to standard output, progress and logs to standard error. Exit status: [`exit::DONE`], [`exit::FAILED`],
-//! [`exit::USAGE`].
+//! [`exit::USAGE`], [`exit::INTERRUPTED`].
 
 use std::path::PathBuf;
 
@@ -17,6 +17,8 @@ pub mod exit {
     pub const FAILED: u8 = 1;
     /// Bad usage, file or topology; or something on this machine stands in the way.
     pub const USAGE: u8 = 2;
+    /// A comparison was cut off by Ctrl-C; what had ended by then is summed up. As shells count: 128 and the signal.
+    pub const INTERRUPTED: u8 = 130;
 }
 
 /// A chaos lab for cascading failures.
@@ -35,6 +37,8 @@ pub enum Command {
     Up(Up),
     /// Run a scenario in virtual time.
     Run(Run),
+    /// Run a scenario under several settings and many seeds, and show what differs.
+    Compare(Compare),
     /// Show a run's outcomes beside the published ones.
     Score(Score),
     /// Write a run's histograms and series in another format.
@@ -116,6 +120,32 @@ pub struct Run {
     /// Send every call through the generated client, the wire format and the generated server.
     #[arg(long)]
     pub codec: bool,
+}
+
+/// `eastfall compare`
+#[derive(Clone, Debug, Args)]
+pub struct Compare {
+    /// Which scenario, under which settings. The seed is the first of those that every variant runs with; --out names the
+    /// comparison's folder, which is not made without it.
+    #[command(flatten)]
+    pub scenario: Scenario,
+    /// Values of the topology to compare, such as service.dwfm.calls.dynamodb.retry.jitter=none,full. Several make every
+    /// combination.
+    #[arg(long, value_name = "PATH=V1,V2")]
+    pub vary: Vec<String>,
+    /// A row by name, and all that it sets: "no retries: PATH=VALUE PATH=VALUE". The first row is what the others are held
+    /// against; "as built:" sets nothing. With --vary, every combination of both.
+    #[arg(long, value_name = "NAME: PATH=VALUE...")]
+    pub variant: Vec<String>,
+    /// How many seeds each variant runs with. From six on there are intervals; twenty are a good number.
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub seeds: u32,
+    /// Keep the run folder of every run, within --out.
+    #[arg(long, requires = "out")]
+    pub keep_runs: bool,
+    /// Print the comparison as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `eastfall score`

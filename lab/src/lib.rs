@@ -3,10 +3,12 @@
 //! The `eastfall` program is a thin `main` over this library, so that benches and tests can use the same parts.
 
 pub mod cli;
+pub mod compare;
 pub mod conclusion;
 pub mod control;
 pub mod export;
 pub mod failure;
+pub mod interrupt;
 pub mod journal;
 pub mod live;
 pub mod run_folder;

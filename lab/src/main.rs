@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use eastfall::cli::{self, Cli, Command, exit};
+use eastfall::compare::Plan;
 use eastfall::conclusion::Conclusion;
 use eastfall::failure::Failure;
 use eastfall::run_folder::{Mode, RunFolder, RunWriter};
 use eastfall::session::{self, Session};
 use eastfall::simulate::{Options, simulate};
-use eastfall::{control, export, live, score, show};
+use eastfall::{control, export, interrupt, live, score, show};
 use eastfall_topology::time::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     start_logging();
     let outcome = match cli.command {
         Command::Run(arguments) => run(&arguments),
+        Command::Compare(arguments) => compare(&arguments),
         Command::Up(arguments) => live::up::up(&arguments),
         Command::Serve(arguments) => return live::serve::serve(&arguments),
         Command::Score(arguments) => score(&arguments),
@@ -63,7 +65,8 @@ fn run(arguments: &cli::Run) -> Result<u8, Failure> {
         bar.set_position(now.as_nanos() / 1_000_000_000);
         bar.set_message(timeline.written(timeline.date(now)));
     };
-    let options = Options { codec: arguments.codec, writer: Some(writer), progress: Some(&mut progress) };
+    let options =
+        Options { codec: arguments.codec, writer: Some(writer), progress: Some(&mut progress), stop: None };
     let conclusion = simulate(&session, options)?;
     bar.finish_and_clear();
     if arguments.json {
@@ -72,6 +75,31 @@ fn run(arguments: &cli::Run) -> Result<u8, Failure> {
         print!("{}", show::conclusion(&session, &conclusion, &folder));
     }
     Ok(verdict(&conclusion))
+}
+
+fn compare(arguments: &cli::Compare) -> Result<u8, Failure> {
+    let plan = Plan::load(arguments)?;
+    let bar = compare_bar(plan.runs());
+    let comparison = interrupt::until_interrupted(|stop| plan.run(stop, &|ended| bar.set_position(ended)))?;
+    bar.finish_and_clear();
+    if arguments.json {
+        println!("{}", json(&comparison)?);
+    } else {
+        print!("{comparison}");
+    }
+    Ok(if comparison.complete { exit::DONE } else { exit::INTERRUPTED })
+}
+
+fn compare_bar(runs: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(runs);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} runs  {elapsed}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar.tick();
+    bar
 }
 
 /// Prints the checks that failed; the exit status says whether there were any.

@@ -14,7 +14,7 @@
 
 mod description;
 mod events;
-mod logs;
+pub(crate) mod logs;
 mod reader;
 mod table;
 #[cfg(test)]

@@ -25,16 +25,19 @@ pub struct Options<'a> {
     pub writer: Option<RunWriter>,
     /// Told of the present moment, every sampling interval.
     pub progress: Option<&'a mut dyn FnMut(Moment)>,
+    /// Asked as often whether to give up.
+    pub stop: Option<&'a dyn Fn() -> bool>,
 }
 
 /// Runs a session from its start to its end, on this thread.
 ///
 /// # Errors
-/// If the region can't be built, an instance does not start, time stands still, or the folder can't be written.
+/// If the region can't be built, an instance does not start, time stands still, the run is given up, or the folder can't
+/// be written.
 pub fn simulate(session: &Session, options: Options<'_>) -> Result<Conclusion, Failure> {
     #[expect(clippy::disallowed_methods, reason = "how long the run took on the wall is among its results")]
     let began = std::time::Instant::now();
-    let Options { codec, mut writer, mut progress } = options;
+    let Options { codec, mut writer, mut progress, stop } = options;
     let timeline = &session.scenario.timeline;
     let setup = Setup { seed: session.seed, starts_at: timeline.time_of_day(Moment::START), codec };
     let simulation = Simulation::new(session.topology.clone(), eastfall_services::kinds(), &setup)?;
@@ -64,6 +67,10 @@ pub fn simulate(session: &Session, options: Options<'_>) -> Result<Conclusion, F
         }
         if let Some(progress) = &mut progress {
             progress(now);
+        }
+        if stop.is_some_and(|stop| stop()) {
+            simulation.finish();
+            return Err(Failure("the run was given up".to_owned()));
         }
         if let Some(failure) = simulation.start_failures().first() {
             return Err(Failure(format!("an instance did not start: {failure}")));

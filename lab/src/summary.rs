@@ -4,7 +4,7 @@
 
 use eastfall_chaos::expect::MilestoneResult;
 use eastfall_chaos::timeline::Timeline;
-use eastfall_fabric::record::{EdgeTotals, Latencies, Results, SystemTotals, Window};
+use eastfall_fabric::record::{EdgeTotals, Ending, Latencies, Results, SystemTotals, Window};
 use eastfall_topology::time::Moment;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,17 @@ pub struct SystemSummary {
     pub rejected: u64,
     /// Attempts other than the first.
     pub retries: u64,
+    /// Attempts for each first attempt; 1 is no amplification, 0 where nothing was sent.
+    pub amplification: f64,
+    /// The same in the worst minute of those with at least ten first attempts.
+    pub peak_amplification: f64,
+    /// Answered requests per second of the run.
+    pub goodput_per_s: f64,
+    /// Requests that had a worker's attention in the system's services although their callers had given up, whoever had
+    /// asked.
+    pub wasted: u64,
+    /// The workers' time that went into them, in seconds.
+    pub wasted_s: f64,
     /// The length of all windows together, in minutes.
     pub impact_min: f64,
     /// When it let its customers down.
@@ -67,6 +78,8 @@ pub struct SystemSummary {
     pub p50_ms: f64,
     /// 99th percentile of the same.
     pub p99_ms: f64,
+    /// 99.9th percentile of the same.
+    pub p999_ms: f64,
 }
 
 /// An impact window, in RFC 3339.
@@ -87,10 +100,20 @@ pub struct EdgeSummary {
     pub requests: u64,
     /// Attempts that ended.
     pub attempts: u64,
+    /// Attempts for each first attempt; 1 is no amplification, 0 where nothing was sent.
+    pub amplification: f64,
+    /// The same in the worst minute of those with at least ten first attempts.
+    pub peak_amplification: f64,
+    /// Answered requests per second of the run.
+    pub goodput_per_s: f64,
     /// Requests that were not answered: failed, timed out or rejected. `requests` less these were.
     pub failed: u64,
     /// Requests or attempts that a client-side policy kept back without sending anything.
     pub short_circuited: u64,
+    /// Requests that had a worker's attention at the callee although their caller had given up.
+    pub wasted: u64,
+    /// The workers' time that went into them, in seconds.
+    pub wasted_s: f64,
     /// Median latency of requests, whatever their end, from their intended start, in milliseconds; 0 without any.
     pub p50_ms: f64,
     /// 99th percentile of the same.
@@ -124,7 +147,7 @@ impl Summary {
             peak_rss_bytes,
             milestones: milestones.iter().map(|milestone| Milestone::of(milestone, timeline)).collect(),
             systems: results.systems().map(system).collect(),
-            edges: results.edges().map(|totals| (totals.name(), EdgeSummary::of(totals))).collect(),
+            edges: results.edges().map(|totals| (totals.name(), EdgeSummary::of(totals, results))).collect(),
         }
     }
 }
@@ -151,22 +174,34 @@ impl SystemSummary {
             failed: totals.failed(),
             rejected: totals.rejected(),
             retries: totals.tally.retries,
+            amplification: totals.amplification(),
+            peak_amplification: totals.peak_amplification,
+            goodput_per_s: totals.goodput,
+            wasted: totals.waste.requests,
+            wasted_s: totals.waste.worker.as_secs_f64(),
             impact_min: totals.impact().as_secs_f64() / 60.0,
             windows: totals.windows.iter().map(window).collect(),
             p50_ms: quantile_ms(&totals.latencies, 0.5),
             p99_ms: quantile_ms(&totals.latencies, 0.99),
+            p999_ms: quantile_ms(&totals.latencies, 0.999),
         }
     }
 }
 
 impl EdgeSummary {
-    fn of(totals: &EdgeTotals) -> Self {
+    fn of(totals: &EdgeTotals, results: &Results) -> Self {
         let latencies = totals.histograms.requests();
+        let answered = totals.tally.requests.of(Ending::Ok) as f64;
         EdgeSummary {
             requests: totals.tally.requests.total(),
             attempts: totals.tally.attempts.total(),
+            amplification: totals.amplification(),
+            peak_amplification: results.peak_amplification(totals),
+            goodput_per_s: answered / results.length().as_secs_f64().max(1e-9),
             failed: totals.tally.requests.unanswered(),
             short_circuited: totals.tally.short_circuits(),
+            wasted: totals.waste.requests,
+            wasted_s: totals.waste.worker.as_secs_f64(),
             p50_ms: quantile_ms(&latencies, 0.5),
             p99_ms: quantile_ms(&latencies, 0.99),
         }

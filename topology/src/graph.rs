@@ -160,6 +160,9 @@ pub struct Queue {
     pub discipline: Discipline,
     /// How many may wait, at least 1; the next one is rejected. Absent: any number.
     pub limit: Option<u32>,
+    /// Work whose caller has gone is cancelled, also in the middle of it, and its worker is free at once; default false,
+    /// since most servers finish what they began.
+    pub cancel_abandoned: bool,
 }
 
 /// Who is served next.
@@ -304,7 +307,7 @@ impl fmt::Display for Distribution {
 
 impl Default for Queue {
     fn default() -> Self {
-        Queue { discipline: Discipline::Fifo, limit: None }
+        Queue { discipline: Discipline::Fifo, limit: None, cancel_abandoned: false }
     }
 }
 

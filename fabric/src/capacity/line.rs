@@ -18,12 +18,19 @@ use crate::rng::Rng;
 pub struct Line<T> {
     capacity: Capacity,
     rng: Rng,
+    /// In the order of their tickets, so that one that goes away is found quickly.
     waiting: VecDeque<Waiter<T>>,
+    tickets: u64,
     codel: Codel,
 }
 
+/// The number of a place in a line; later ones are larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
 #[derive(Debug)]
 struct Waiter<T> {
+    ticket: Ticket,
     arrived: Moment,
     deadline: Option<Moment>,
     item: T,
@@ -34,6 +41,8 @@ struct Waiter<T> {
 pub enum Next<T> {
     /// A worker takes it.
     Begin {
+        /// The place it had.
+        ticket: Ticket,
         /// What waited.
         item: T,
         /// When it came.
@@ -43,6 +52,8 @@ pub enum Next<T> {
     },
     /// The discipline drops it unserved.
     Shed {
+        /// The place it had.
+        ticket: Ticket,
         /// What waited.
         item: T,
         /// Why it is dropped.
@@ -68,14 +79,14 @@ impl From<Shed> for Status {
     }
 }
 
-/// The queue is full: here is what found no place.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Full<T>(pub T);
+/// The queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
 
 impl<T> Line<T> {
     /// An empty line. `rng` is its own stream, for service times.
     pub fn new(rng: Rng, capacity: Capacity) -> Self {
-        Line { capacity, rng, waiting: VecDeque::new(), codel: Codel::default() }
+        Line { capacity, rng, waiting: VecDeque::new(), tickets: 0, codel: Codel::default() }
     }
 
     /// The settings in force.
@@ -102,17 +113,25 @@ impl<T> Line<T> {
     ///
     /// # Errors
     /// If as many wait as the capacity's limit allows.
-    pub fn join(&mut self, arrived: Moment, deadline: Option<Moment>, item: T) -> Result<(), Full<T>> {
+    pub fn join(&mut self, arrived: Moment, deadline: Option<Moment>, item: T) -> Result<Ticket, Full> {
         if self.capacity.queue.limit.is_some_and(|limit| self.waiting.len() >= limit as usize) {
-            return Err(Full(item));
+            return Err(Full);
         }
-        self.join_anyway(arrived, deadline, item);
-        Ok(())
+        Ok(self.join_anyway(arrived, deadline, item))
     }
 
     /// Joins the line whatever its limit: work that nobody outside can be refused.
-    pub fn join_anyway(&mut self, arrived: Moment, deadline: Option<Moment>, item: T) {
-        self.waiting.push_back(Waiter { arrived, deadline, item });
+    pub fn join_anyway(&mut self, arrived: Moment, deadline: Option<Moment>, item: T) -> Ticket {
+        let ticket = Ticket(self.tickets);
+        self.tickets += 1;
+        self.waiting.push_back(Waiter { ticket, arrived, deadline, item });
+        ticket
+    }
+
+    /// Leaves the line, if it is still in it.
+    pub fn leave(&mut self, ticket: Ticket) -> Option<T> {
+        let position = self.waiting.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
+        self.waiting.remove(position).map(|waiter| waiter.item)
     }
 
     /// Takes the next for a worker that is free from a moment on.
@@ -121,7 +140,7 @@ impl<T> Line<T> {
             Discipline::Lifo => self.waiting.pop_back(),
             _ => self.waiting.pop_front(),
         };
-        let Waiter { arrived, deadline, item } = waiter?;
+        let Waiter { ticket, arrived, deadline, item } = waiter?;
         // A worker can't begin what has not arrived.
         let begins = free_from.max(arrived);
         let why = match self.capacity.queue.discipline {
@@ -136,8 +155,8 @@ impl<T> Line<T> {
             Discipline::Fifo | Discipline::Lifo => None,
         };
         Some(match why {
-            Some(why) => Next::Shed { item, why },
-            None => Next::Begin { item, arrived, begins },
+            Some(why) => Next::Shed { ticket, item, why },
+            None => Next::Begin { ticket, item, arrived, begins },
         })
     }
 

@@ -1,20 +1,22 @@
 //! The callee's side of a call: capacity and queue, and the record of what was served.
 //!
 //! Every call runs in a task of the callee's. A caller that gives up drops its wait, not the work: the server goes on,
-//! as real ones do, and its answer counts as late.
+//! as real ones do, and the time of its workers that this takes counts as wasted. With `queue.cancel-abandoned` it
+//! notices and stops, also in the middle of the work; what a handler has awaited by then is done, the rest is not.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use eastfall_topology::time::{Moment, Span};
-use eastfall_topology::{Distribution, Topology};
+use eastfall_topology::{Capacity, Distribution, Topology};
 use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use crate::call::{Api, Call, CallFuture, Handler, Outcome, SharedHandler};
+use crate::call::{Api, Call, CallFuture, Context, Handler, Outcome, SharedHandler};
 use crate::capacity::Station;
-use crate::record::ServerRecorder;
+use crate::record::{Fate, ServerRecorder};
 use crate::world::{Watcher, World};
 
 /// A service time of its own for a call, given what it asks for; none for the service's usual one.
@@ -27,7 +29,7 @@ pub struct Serving {
     pub costs: Option<Costs>,
     /// The kind keeps its work in a queue of its own ([`crate::capacity::line`]), by the service's capacity. Then no
     /// station stands before the handlers, and a handler whose caller is gone is dropped, as with a stream that was
-    /// reset: what it put into the queue stays there.
+    /// reset; what becomes of the work that it queued is the kind's business.
     pub own_queue: bool,
 }
 
@@ -38,6 +40,8 @@ pub struct Server {
     station: Option<Station>,
     serving: Serving,
     recorder: ServerRecorder,
+    /// Work whose caller has gone is cancelled. A flag of its own, since every call asks.
+    cancels: AtomicBool,
 }
 
 impl Server {
@@ -47,11 +51,12 @@ impl Server {
         serving: Serving,
     ) -> Arc<Self> {
         let capacity = world.service(|service| service.capacity.clone()).flatten();
+        let cancels = AtomicBool::new(serving.own_queue || cancels(capacity.as_ref()));
         let station = capacity
             .filter(|_| !serving.own_queue)
             .map(|capacity| Station::new(world.clock(), world.rng("service-times"), capacity));
         let recorder = world.record().server();
-        let server = Arc::new(Server { world: world.clone(), apis, station, serving, recorder });
+        let server = Arc::new(Server { world: world.clone(), apis, station, serving, recorder, cancels });
         let watcher: Weak<Server> = Arc::downgrade(&server);
         world.region().watch(watcher);
         server
@@ -62,29 +67,46 @@ impl Server {
         &self.apis
     }
 
-    async fn answer(&self, call: Call) -> Outcome {
+    /// Does a call's work, and notes in `work` how far it got.
+    async fn answer(&self, call: Call, work: &mut Work) -> Outcome {
         let method = call.method;
         let instance = &self.world.instance().name;
         let Some((_, handler)) = self.apis.iter().find(|(api, _)| api.name == method.service) else {
+            work.fate = Some(Fate::Refused);
             return Err(Status::unimplemented(format!("{} is not served by {instance}", method.path)));
         };
-        let deadline = call.context.deadline.map(Moment::from_nanos);
-        let arrived = self.world.now();
         if let Some(station) = &self.station {
-            let own_cost = self.serving.costs.as_ref().and_then(|costs| costs(&call));
-            let slow = self.world.region().faults.slow_factor(instance, &self.world.instance().service);
-            match station.visit(deadline, own_cost.as_ref(), slow).await {
-                Ok(visit) => self.recorder.waited(visit.waited),
+            let place = match station.enter(work.deadline).await {
+                Ok(place) => place,
                 Err(refusal) => {
-                    self.recorder.refused();
+                    work.fate = Some(Fate::Refused);
                     return Err(refusal);
                 }
-            }
+            };
+            // Asked when the work begins: a fault that ended while it waited slows nothing down any more.
+            let own_cost = self.serving.costs.as_ref().and_then(|costs| costs(&call));
+            let slow = self.world.region().faults.slow_factor(instance, &self.world.instance().service);
+            work.began = Some(place.begins());
+            self.recorder.waited(place.waited());
+            work.served = Some(place.serve(own_cost.as_ref(), slow).await.served);
         }
         let outcome = handler.handle(call).await;
-        let now = self.world.now();
-        self.recorder.served(arrived, now, deadline.is_some_and(|deadline| deadline < now));
+        work.fate = Some(Fate::Served);
         outcome
+    }
+
+    /// The same, until the caller has gone; nothing if that was first. An answer of that very moment is an answer.
+    async fn answer_while_wanted(
+        &self,
+        call: Call,
+        work: &mut Work,
+        answer: &mut oneshot::Sender<Outcome>,
+    ) -> Option<Outcome> {
+        // `select` asks the work first, always: which of two wins at one moment is no matter of chance.
+        match select(pin!(self.answer(call, work)), pin!(answer.closed())).await {
+            Either::Left((outcome, _)) => Some(outcome),
+            Either::Right(((), _)) => None,
+        }
     }
 
     /// Answers in a task of the callee's. `latency` passes there before and after: a request under way is delivered
@@ -96,15 +118,15 @@ impl Server {
             if !latency.is_zero() {
                 server.world.sleep(latency).await;
             }
-            let outcome = if server.serving.own_queue {
-                let gone = pin!(answer.closed());
-                match select(pin!(server.answer(call)), gone).await {
-                    Either::Left((outcome, _)) => outcome,
-                    Either::Right(((), _)) => return,
-                }
+            let mut work = Work::new(&call.context, server.world.now());
+            let outcome = if server.cancels.load(Ordering::Relaxed) {
+                // In a box, so that the tasks of servers that don't cancel stay small.
+                Box::pin(server.answer_while_wanted(call, &mut work, &mut answer)).await
             } else {
-                server.answer(call).await
+                Some(server.answer(call, &mut work).await)
             };
+            server.record(work, answer.is_closed());
+            let Some(outcome) = outcome else { return };
             if !latency.is_zero() && !answer.is_closed() {
                 server.world.sleep(latency).await;
             }
@@ -114,10 +136,49 @@ impl Server {
         wait
     }
 
+    /// Records the end of a call's work; `abandoned` if its caller no longer waits.
+    fn record(&self, work: Work, abandoned: bool) {
+        let now = self.world.now();
+        let fate = work.fate.unwrap_or(Fate::Cancelled);
+        let in_vain = abandoned || work.deadline.is_some_and(|deadline| deadline < now);
+        self.recorder.ended(fate, now.since(work.arrived), in_vain);
+        let so_far = || work.began.map_or(Span::ZERO, |began| now.since(began));
+        let worker = work.served.unwrap_or_else(so_far);
+        // What was refused, or left the queue, took no worker's time.
+        if in_vain && (fate == Fate::Served || !worker.is_zero()) {
+            self.recorder.wasted(work.caller.as_ref(), worker);
+        }
+    }
+
     /// How many requests wait for a worker, if the fabric keeps the queue.
     pub fn queue_length(&self) -> Option<usize> {
         self.station.as_ref().map(Station::queue_length)
     }
+}
+
+/// How far the work for a call has got.
+struct Work {
+    caller: Option<Arc<str>>,
+    deadline: Option<Moment>,
+    arrived: Moment,
+    /// When a worker began.
+    began: Option<Moment>,
+    /// How much of a worker's time it took in all.
+    served: Option<Span>,
+    /// None as long as it goes on.
+    fate: Option<Fate>,
+}
+
+impl Work {
+    fn new(context: &Context, arrived: Moment) -> Work {
+        let deadline = context.deadline.map(Moment::from_nanos);
+        Work { caller: context.caller.clone(), deadline, arrived, began: None, served: None, fate: None }
+    }
+}
+
+/// Whether servers of this capacity cancel work whose caller has gone.
+fn cancels(capacity: Option<&Capacity>) -> bool {
+    capacity.is_some_and(|capacity| capacity.queue.cancel_abandoned)
 }
 
 /// A server as a handler of calls: what a wire ends in.
@@ -142,8 +203,10 @@ pub(crate) fn connection_reset() -> Status {
 impl Watcher for Server {
     fn changed(&self, topology: &Topology) {
         let service = topology.services.get(&self.world.instance().service);
-        if let (Some(station), Some(capacity)) = (&self.station, service.and_then(|s| s.capacity.clone())) {
-            station.set_capacity(capacity);
+        let capacity = service.and_then(|service| service.capacity.as_ref());
+        self.cancels.store(self.serving.own_queue || cancels(capacity), Ordering::Relaxed);
+        if let (Some(station), Some(capacity)) = (&self.station, capacity) {
+            station.set_capacity(capacity.clone());
         }
     }
 }

@@ -37,6 +37,7 @@ pub struct Breaker {
 impl Breaker {
     /// A closed one.
     pub fn new(settings: &topology::Breaker, observer: &Arc<Observer>) -> Self {
+        observer.recorder.breakers(|breakers| breakers.all += 1);
         let machine = Mutex::new(Machine::new(*settings));
         Breaker { settings: *settings, machine, observer: Arc::clone(observer) }
     }
@@ -51,17 +52,46 @@ impl Breaker {
         lock(&self.machine).state()
     }
 
+    /// Tells of a change, and counts it among the states of the edge's breakers.
     fn report(&self, change: Option<Change>) {
+        let Some(change) = change else { return };
+        let opened = |reason: &str| {
+            let open_for = self.settings.open_for.to_string();
+            self.observer.event("breaker.opened", &[("reason", reason.to_owned()), ("open_for", open_for)]);
+        };
         match change {
-            None => {}
-            Some(Change::Opened(reason)) => {
-                let open_for = self.settings.open_for.to_string();
-                self.observer
-                    .event("breaker.opened", &[("reason", reason.to_owned()), ("open_for", open_for)]);
-            }
-            Some(Change::HalfOpened) => self.observer.event("breaker.half-open", &[]),
-            Some(Change::Closed) => self.observer.event("breaker.closed", &[]),
+            Change::Opened(reason) => opened(reason),
+            Change::Reopened => opened("a probe failed"),
+            Change::HalfOpened => self.observer.event("breaker.half-open", &[]),
+            Change::Closed => self.observer.event("breaker.closed", &[]),
         }
+        self.observer.recorder.breakers(|breakers| match change {
+            Change::Opened(_) => breakers.open += 1,
+            Change::HalfOpened => {
+                breakers.open -= 1;
+                breakers.half_open += 1;
+            }
+            Change::Reopened => {
+                breakers.half_open -= 1;
+                breakers.open += 1;
+            }
+            Change::Closed => breakers.half_open -= 1,
+        });
+    }
+}
+
+impl Drop for Breaker {
+    /// Its host is gone, or another policy has taken its place.
+    fn drop(&mut self) {
+        let state = self.state();
+        self.observer.recorder.breakers(|breakers| {
+            breakers.all -= 1;
+            match state {
+                BreakerState::Closed => {}
+                BreakerState::Open { .. } => breakers.open -= 1,
+                BreakerState::HalfOpen => breakers.half_open -= 1,
+            }
+        });
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn check(edge: &EdgeTotals, series: &Series) -> Vec<Imbalance> {
     let (ok, unanswered) = (tally.requests.of(Ending::Ok), tally.requests.unanswered());
     let attempts = tally.attempts.total();
 
-    let equal: [(&str, u64, u64); 9] = [
+    let equal: [(&str, u64, u64); 10] = [
         (
             "requests in series = ok + failed + rejected + timed out in series",
             summed("requests"),
@@ -45,6 +45,7 @@ pub(super) fn check(edge: &EdgeTotals, series: &Series) -> Vec<Imbalance> {
         ("requests in series = requests", summed("requests"), tally.requests.total()),
         ("attempts in series = attempts", summed("attempts"), attempts),
         ("retries in series = retries", summed("retries"), tally.retries),
+        ("wasted in series = wasted requests", summed("wasted"), edge.waste.requests),
         ("answered latencies, intended = answered requests", measured(&[Measure::IntendedOk]), ok),
         ("answered latencies, actual = answered requests", measured(&[Measure::ActualOk]), ok),
         ("other latencies, intended = other requests", measured(&[Measure::IntendedFailed]), unanswered),

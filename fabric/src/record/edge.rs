@@ -1,10 +1,10 @@
-//! One edge as its caller sees it: requests and attempts as they end.
+//! One edge as its caller sees it: requests and attempts as they end, and the states of breakers as they change.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_topology::time::Moment;
 
-use super::{Ending, Histograms, Measure, Tally};
+use super::{Breakers, Ending, Histograms, Measure, Tally};
 
 /// Records one edge (caller to callee) as seen by one caller instance. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct EdgeRecorder(Arc<Mutex<Book>>);
 struct Book {
     tally: Tally,
     histograms: Histograms,
+    /// A state and no count: it stays when the rest is handed over.
+    breakers: Breakers,
 }
 
 impl EdgeRecorder {
@@ -53,6 +55,16 @@ impl EdgeRecorder {
                 book.tally.short_circuited.insert(policy.to_owned(), 1);
             }
         }
+    }
+
+    /// The states of the edge's breakers have changed.
+    pub fn breakers(&self, change: impl FnOnce(&mut Breakers)) {
+        change(&mut self.book().breakers);
+    }
+
+    /// The states of the edge's breakers.
+    pub(super) fn breakers_now(&self) -> Breakers {
+        self.book().breakers
     }
 
     /// Hands over the counts, and the latencies too if they are due.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use eastfall_topology::time::{Moment, Span};
 use indexmap::IndexMap;
 
-use super::{Aggregate, EdgeKey, EdgeRecorder, EdgeReport, Event, Reading, Report, Sample, ServerRecorder};
+use super::{
+    Aggregate, Breakers, EdgeKey, EdgeRecorder, EdgeReport, Event, Reading, Report, Sample, ServerRecorder,
+};
 use crate::clock::Clock;
 
 /// Events one instance may have in one sampling interval. A loop that goes wrong in virtual time makes millions of them
@@ -140,11 +142,16 @@ impl Recorder {
         }
         for ((caller, callee), edge) in &books.edges {
             let (tally, histograms) = edge.take(latencies_due);
-            if !tally.is_empty() || histograms.is_some() {
+            let breakers = if last { Breakers::default() } else { edge.breakers_now() };
+            if !tally.is_empty() || histograms.is_some() || !breakers.is_empty() {
                 let (caller, callee) = (Arc::clone(caller), Arc::clone(callee));
                 let instance = Arc::clone(&self.0.origin.instance);
-                reports.push(Report::Edge(EdgeReport { at, caller, callee, instance, tally, histograms }));
+                let report = EdgeReport { at, caller, callee, instance, tally, breakers, histograms };
+                reports.push(Report::Edge(report));
             }
+        }
+        if let Some(server) = &books.server {
+            reports.extend(server.take_wastes(at, &self.0.origin).into_iter().map(Report::Waste));
         }
         reports
     }
@@ -175,7 +182,7 @@ impl Recorder {
 
 impl Books {
     fn readings(&mut self, last: bool) -> Vec<Reading> {
-        let mut readings = Vec::with_capacity(self.gauges.len() + self.counts.len() + 7);
+        let mut readings = Vec::with_capacity(self.gauges.len() + self.counts.len() + 9);
         if !last {
             readings.extend(self.gauges.iter().map(|(name, &(aggregate, value))| Reading {
                 name: Arc::clone(name),
@@ -203,7 +210,7 @@ impl fmt::Debug for Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Ending;
+    use crate::record::{Ending, Fate};
 
     fn recorder() -> Recorder {
         let origin = Origin { system: "ec2".into(), service: "dwfm".into(), instance: "dwfm-1".into() };
@@ -288,11 +295,13 @@ mod tests {
         recorder.event("lease.lost", &[("droplet", "d-17".to_owned())]);
         recorder.gauge_max("queue.age_s", 1.5);
         recorder.count("expired", 1);
-        recorder.server().served(at(1), at(2), true);
+        recorder.server().ended(Fate::Served, Span::from_secs(1), true);
+        recorder.server().wasted(Some(&"customers".into()), Span::from_millis(3));
         let edge = recorder.edge("dwfm", "dynamodb");
         edge.request(Ending::Failed, at(1), at(1), at(2));
         edge.short_circuited("breaker");
-        for report in recorder.take_last(at(60)) {
+        edge.breakers(|breakers| breakers.all += 1);
+        for report in recorder.take(at(60)) {
             let line = serde_json::to_string(&report).unwrap();
             let read: Report = serde_json::from_str(&line).unwrap();
             assert!(!line.contains('\n'), "one line each: {line}");

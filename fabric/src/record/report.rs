@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use eastfall_topology::time::Moment;
+use eastfall_topology::time::{Moment, Span};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Histograms};
+use super::{EdgeKey, Ending, Histograms};
 
 /// One piece of news from an instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,8 +16,10 @@ pub enum Report {
     Event(Event),
     /// Gauges and counts of one sampling interval.
     Sample(Sample),
-    /// What happened on one edge in one sampling interval.
+    /// What happened on one edge in one sampling interval, as its caller saw it.
     Edge(EdgeReport),
+    /// What its callee did in vain.
+    Waste(WasteReport),
 }
 
 /// A change of state that matters.
@@ -89,9 +91,62 @@ pub struct EdgeReport {
     pub instance: Arc<str>,
     /// What came to an end.
     pub tally: Tally,
+    /// The states of the caller's breakers.
+    #[serde(default, skip_serializing_if = "Breakers::is_empty")]
+    pub breakers: Breakers,
     /// Latencies since they were last handed over, which is less often than tallies are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub histograms: Option<Box<Histograms>>,
+}
+
+/// What one serving instance did in vain for one caller in one sampling interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WasteReport {
+    /// The end of the sampling interval.
+    #[serde(with = "nanos")]
+    pub at: Moment,
+    /// The calling service, and the one that served.
+    pub edge: EdgeKey,
+    /// The serving instance.
+    pub instance: Arc<str>,
+    /// What was wasted.
+    pub waste: Waste,
+}
+
+/// Work done for nobody: its caller had given up before there was an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waste {
+    /// How many requests had a worker's attention, to their end or until they were cancelled.
+    pub requests: u64,
+    /// How much of workers' time went into them.
+    #[serde(with = "span_nanos")]
+    pub worker: Span,
+}
+
+impl Waste {
+    /// Adds another's.
+    pub fn merge(&mut self, other: Waste) {
+        self.requests += other.requests;
+        self.worker += other.worker;
+    }
+}
+
+/// How many breakers there are on an edge, one a calling host, and in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breakers {
+    /// Of hosts that have made a call, in any state.
+    pub all: u32,
+    /// Nothing is sent. One that nobody asks stays so, also once it might let a probe through.
+    pub open: u32,
+    /// Probes are sent.
+    pub half_open: u32,
+}
+
+impl Breakers {
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all == 0
+    }
 }
 
 /// What came to an end on an edge.
@@ -126,6 +181,11 @@ impl Tally {
                 }
             }
         }
+    }
+
+    /// Attempts that were a request's first.
+    pub fn first_attempts(&self) -> u64 {
+        self.attempts.total().saturating_sub(self.retries)
     }
 
     /// Kept back by all client-side policies together.
@@ -177,5 +237,18 @@ mod nanos {
 
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
         u64::deserialize(deserializer).map(Moment::from_nanos)
+    }
+}
+
+/// Spans as nanoseconds.
+mod span_nanos {
+    use super::{Deserialize, Span};
+
+    pub(super) fn serialize<S: serde::Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(span.as_nanos())
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        u64::deserialize(deserializer).map(Span::from_nanos)
     }
 }

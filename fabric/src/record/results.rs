@@ -12,7 +12,7 @@ use super::totals::{edge_name, share};
 use super::window::{by_minute, windows};
 use super::{
     Aggregate, EdgeKey, EdgeReport, EdgeTotals, Ending, Event, Histograms, Imbalance, Latencies, Layout,
-    Reading, Report, Sample, Series, ServerTotals, SystemTotals, Tally, balance,
+    Reading, Report, Sample, Series, ServerTotals, SystemTotals, Tally, Waste, WasteReport, balance,
 };
 
 /// One run's books.
@@ -34,14 +34,21 @@ pub struct Results {
 struct Edge {
     totals: EdgeTotals,
     columns: [ColumnId; EDGE_SERIES.len()],
+    wasted: [ColumnId; WASTE_SERIES.len()],
+    breakers: [ColumnId; BREAKER_SERIES.len()],
+    amplification: ColumnId,
     /// The system whose customers call here.
     counts_for: Option<usize>,
+    /// The system that serves here, if it is one with customers.
+    served_by: Option<usize>,
 }
 
 #[derive(Debug)]
 struct System {
     edges: Vec<EdgeKey>,
     columns: [ColumnId; SYSTEM_SERIES.len()],
+    wasted: [ColumnId; WASTE_SERIES.len()],
+    waste: Waste,
     error_share: ColumnId,
 }
 
@@ -49,8 +56,18 @@ struct System {
 const EDGE_SERIES: [&str; 8] =
     ["requests", "ok", "failed", "rejected", "timed_out", "attempts", "retries", "short_circuited"];
 
+/// What an edge's callee did in vain: requests, and seconds of workers' time. Systems have it too.
+const WASTE_SERIES: [&str; 2] = ["wasted", "wasted_s"];
+
+/// The states of an edge's breakers. None are as good as zero, so they go together like counts.
+const BREAKER_SERIES: [&str; 3] = ["breakers", "breakers_open", "breakers_half_open"];
+
 /// Counts of a system's customers, each a series `system.NAME.…`. Here `failed` includes what timed out.
-const SYSTEM_SERIES: [&str; 4] = ["requests", "failed", "rejected", "attempts"];
+const SYSTEM_SERIES: [&str; 5] = ["requests", "failed", "rejected", "attempts", "retries"];
+
+/// First attempts that a minute must have to be judged by its amplification: with fewer, a retry whose first attempt fell
+/// into the minute before would look like a storm.
+const JUDGED_FROM: f64 = 10.0;
 
 /// What came together with the closing of sampling intervals; for whoever writes or shows it.
 #[derive(Debug, Default)]
@@ -99,8 +116,10 @@ impl Results {
                 results.series.column(format!("system.{name}.{what}").into(), aggregate)
             };
             let columns = SYSTEM_SERIES.map(|what| column(what, Aggregate::Count));
+            let wasted = WASTE_SERIES.map(|what| column(what, Aggregate::Count));
             let error_share = column("error_share", Aggregate::Sum);
-            results.systems.insert(name, System { edges, columns, error_share });
+            let waste = Waste::default();
+            results.systems.insert(name, System { edges, columns, wasted, waste, error_share });
         }
         let edges: Vec<_> =
             results.layout.edges().map(|(from, to)| (Arc::clone(from), Arc::clone(to))).collect();
@@ -121,6 +140,7 @@ impl Results {
             Report::Event(event) => self.events.push(event),
             Report::Sample(sample) => self.add_sample(sample),
             Report::Edge(edge) => self.add_edge(edge),
+            Report::Waste(waste) => self.add_waste(waste),
         }
     }
 
@@ -140,9 +160,12 @@ impl Results {
     }
 
     /// All series. `<service>.<name>` over the service's instances; for an edge `caller->callee.` with `requests`, `ok`,
-    /// `failed`, `rejected`, `timed_out`, `attempts`, `retries`, `short_circuited`; for a system's customers
-    /// `system.NAME.` with `requests`, `failed` (timed out included), `rejected`, `attempts` and `error_share`, which
-    /// stays as it was while nobody asks.
+    /// `failed`, `rejected`, `timed_out`, `attempts`, `retries`, `short_circuited`, `wasted` and `wasted_s` (requests that
+    /// had a worker's attention although their caller had given up, and seconds of it), `breakers`, `breakers_open` and
+    /// `breakers_half_open` (states at the end of the interval) and `amplification` (attempts for each first attempt,
+    /// unknown without one); for a system's customers `system.NAME.` with `requests`, `failed` (timed out included),
+    /// `rejected`, `attempts`, `retries`, `error_share`, which stays as it was while nobody asks, and `wasted` and
+    /// `wasted_s` of all its services.
     pub fn series(&self) -> &Series {
         &self.series
     }
@@ -162,10 +185,10 @@ impl Results {
         self.edges().map(|edge| edge.tally.attempts.total()).sum()
     }
 
-    /// Attempts for each request of an edge, in its worst minute.
+    /// Attempts for each first attempt of an edge, in the worst minute of those with at least ten first attempts, and
+    /// not less than over the whole run.
     pub fn peak_amplification(&self, edge: &EdgeTotals) -> f64 {
-        let name = edge.name();
-        self.peak(&format!("{name}.attempts"), &format!("{name}.requests"))
+        self.peak(&edge.name()).max(edge.amplification())
     }
 
     /// The totals of every system that somebody outside it calls, in the order of the topology.
@@ -180,10 +203,12 @@ impl Results {
         ServerTotals {
             served: count("served"),
             rejected: count("rejected"),
+            cancelled: count("cancelled"),
             late: count("late"),
             waited: count("waited"),
             wait: Span::from_secs_f64(total("wait_s")),
             time: Span::from_secs_f64(total("time_s")),
+            wasted: Span::from_secs_f64(total("wasted_s")),
         }
     }
 
@@ -211,7 +236,7 @@ impl Results {
     }
 
     fn add_edge(&mut self, report: EdgeReport) {
-        let EdgeReport { at, caller, callee, tally, histograms, .. } = report;
+        let EdgeReport { at, caller, callee, tally, breakers, histograms, .. } = report;
         let index = self.edge(caller, callee);
         let edge = &mut self.edges[index];
         let requests = tally.requests;
@@ -225,10 +250,14 @@ impl Results {
             self.series.put(column, at, count as f64);
         }
         if let Some((_, system)) = edge.counts_for.and_then(|system| self.systems.get_index(system)) {
-            let counts = [total, failed + timed_out, rejected, attempts];
+            let counts = [total, failed + timed_out, rejected, attempts, tally.retries];
             for (column, count) in system.columns.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
                 self.series.put(column, at, count as f64);
             }
+        }
+        let states = [breakers.all, breakers.open, breakers.half_open];
+        for (column, count) in edge.breakers.into_iter().zip(states).filter(|(_, count)| *count > 0) {
+            self.series.put(column, at, f64::from(count));
         }
         edge.totals.tally.merge(&tally);
         if let Some(histograms) = histograms {
@@ -242,6 +271,21 @@ impl Results {
         }
     }
 
+    fn add_waste(&mut self, WasteReport { at, edge: (caller, callee), waste, .. }: WasteReport) {
+        let index = self.edge(caller, callee);
+        let edge = &mut self.edges[index];
+        edge.totals.waste.merge(waste);
+        let mut columns = edge.wasted.to_vec();
+        if let Some((_, system)) = edge.served_by.and_then(|system| self.systems.get_index_mut(system)) {
+            system.waste.merge(waste);
+            columns.extend(system.wasted);
+        }
+        let values = [waste.requests as f64, waste.worker.as_secs_f64()];
+        for (column, value) in columns.into_iter().zip(values.into_iter().cycle()) {
+            self.series.put(column, at, value);
+        }
+    }
+
     /// The number of an edge, made if the layout did not have it.
     fn edge(&mut self, caller: Arc<str>, callee: Arc<str>) -> usize {
         let key = (caller, callee);
@@ -249,16 +293,24 @@ impl Results {
             return index;
         }
         let name = edge_name(&key.0, &key.1);
-        let columns =
-            EDGE_SERIES.map(|what| self.series.column(format!("{name}.{what}").into(), Aggregate::Count));
+        let mut column =
+            |what: &str, aggregate| self.series.column(format!("{name}.{what}").into(), aggregate);
+        let columns = EDGE_SERIES.map(|what| column(what, Aggregate::Count));
+        let wasted = WASTE_SERIES.map(|what| column(what, Aggregate::Count));
+        let breakers = BREAKER_SERIES.map(|what| column(what, Aggregate::Count));
+        let amplification = column("amplification", Aggregate::Sum);
+        let served_by =
+            self.layout.services.get(&key.1).and_then(|role| self.systems.get_index_of(&role.system));
         let counts_for = self.systems.values().position(|system| system.edges.contains(&key));
         let totals = EdgeTotals {
             caller: Arc::clone(&key.0),
             callee: Arc::clone(&key.1),
             tally: Tally::default(),
+            waste: Waste::default(),
             histograms: Histograms::default(),
         };
-        self.edges.insert_full(key, Edge { totals, columns, counts_for }).0
+        let edge = Edge { totals, columns, wasted, breakers, amplification, counts_for, served_by };
+        self.edges.insert_full(key, edge).0
     }
 
     fn close_rows(&mut self, at: Moment, last: bool) -> Tick {
@@ -298,12 +350,20 @@ impl Results {
             let mut before =
                 rows.start.checked_sub(1).map_or(0.0, |row| self.series.get(system.error_share, row));
             for row in rows.clone() {
-                let [requests, failed, rejected, _] =
+                let [requests, failed, rejected, ..] =
                     system.columns.map(|column| self.series.get(column, row));
                 if requests > 0.0 {
                     before = (failed + rejected) / requests;
                 }
                 self.series.set(system.error_share, row, before);
+            }
+        }
+        for edge in self.edges.values() {
+            for row in rows.clone() {
+                let [.., attempts, retries, _] = edge.columns.map(|column| self.series.get(column, row));
+                if attempts > retries {
+                    self.series.set(edge.amplification, row, attempts / (attempts - retries));
+                }
             }
         }
     }
@@ -326,16 +386,20 @@ impl Results {
             windows: windows(&minutes, self.layout.window_share, self.layout.window_quiet),
             goodput: share(tally.requests.of(Ending::Ok) as f64, self.length().as_secs_f64()),
             peak_amplification: self
-                .peak(&format!("system.{name}.attempts"), &format!("system.{name}.requests")),
+                .peak(&format!("system.{name}"))
+                .max(share(tally.attempts.total() as f64, tally.first_attempts() as f64)),
+            waste: system.waste,
             tally,
         }
     }
 
-    /// The largest ratio of two series in any minute.
-    fn peak(&self, part: &str, whole: &str) -> f64 {
-        let [part, whole] = [part, whole].map(|name| self.series.values(name).unwrap_or_default());
-        let minutes = by_minute(self.series.times(), [part, whole]);
-        minutes.iter().map(|minute| share(minute.sums[0], minute.sums[1])).fold(0.0, f64::max)
+    /// Attempts for each first attempt in the worst minute that can be judged; 0 if there is none.
+    fn peak(&self, of: &str) -> f64 {
+        let [attempts, retries] = ["attempts", "retries"]
+            .map(|what| self.series.values(&format!("{of}.{what}")).unwrap_or_default());
+        let minutes = by_minute(self.series.times(), [attempts, retries]);
+        let judged = minutes.iter().map(|minute| (minute.sums[0], minute.sums[0] - minute.sums[1]));
+        judged.filter(|(_, first)| *first >= JUDGED_FROM).map(|(all, first)| all / first).fold(0.0, f64::max)
     }
 }
 

@@ -17,8 +17,11 @@ pub struct Series {
     times: Vec<Moment>,
     columns: IndexMap<Arc<str>, Column>,
     amended: bool,
+    /// What columns show that hold nothing: zeros, and unknown values, one a row.
+    blanks: [Vec<f64>; 2],
 }
 
+/// One series. Many never have a value of their own (what no breaker did, what nobody refused); those hold nothing.
 #[derive(Clone, Debug)]
 struct Column {
     aggregate: Aggregate,
@@ -41,7 +44,8 @@ impl Series {
             Column { aggregate: Aggregate::Sum, values }
         };
         let columns = columns.into_iter().map(|(name, values)| (name.into(), column(values))).collect();
-        Series { times, columns, ..Series::default() }
+        let blanks = [vec![0.0; times.len()], vec![f64::NAN; times.len()]];
+        Series { times, columns, blanks, ..Series::default() }
     }
 
     /// The end of every sampling interval that is closed.
@@ -51,7 +55,7 @@ impl Series {
 
     /// The values of a series, one for each of [`Series::times`]. A gauge that no living instance reported is NaN.
     pub fn values(&self, name: &str) -> Option<&[f64]> {
-        self.columns.get(name).map(|column| &column.values[..self.times.len()])
+        self.columns.get(name).map(|column| self.shown(column))
     }
 
     /// The names of all series, in the order in which they first came.
@@ -61,7 +65,7 @@ impl Series {
 
     /// All series with their values.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[f64])> {
-        self.columns.iter().map(|(name, column)| (&**name, &column.values[..self.times.len()]))
+        self.columns.iter().map(|(name, column)| (&**name, self.shown(column)))
     }
 
     /// The sum over all rows; zero for a series that there is none of.
@@ -76,10 +80,9 @@ impl Series {
 
     /// The series of this name, made if there is none.
     pub(super) fn column(&mut self, name: Arc<str>, aggregate: Aggregate) -> ColumnId {
-        let rows = self.times.len();
         let entry = self.columns.entry(name);
         let id = ColumnId(entry.index());
-        entry.or_insert_with(|| Column { aggregate, values: vec![aggregate.blank(); rows] });
+        entry.or_insert(Column { aggregate, values: Vec::new() });
         id
     }
 
@@ -88,8 +91,8 @@ impl Series {
         let row = self.row(at);
         self.amended |= row < self.times.len();
         let Column { aggregate, values } = &mut self.columns[id.0];
-        if values.len() <= row {
-            values.resize(row + 1, aggregate.blank());
+        if values.len() <= row || values.len() < self.times.len() {
+            values.resize(self.times.len().max(row + 1), aggregate.blank());
         }
         values[row] = match aggregate {
             _ if values[row].is_nan() => value,
@@ -109,7 +112,10 @@ impl Series {
         if partial && self.times.last().copied().unwrap_or_default() < at {
             self.times.push(at);
         }
-        for column in self.columns.values_mut() {
+        for (blanks, value) in self.blanks.iter_mut().zip([0.0, f64::NAN]) {
+            blanks.resize(self.times.len(), value);
+        }
+        for column in self.columns.values_mut().filter(|column| !column.values.is_empty()) {
             let rows = self.times.len().max(column.values.len());
             column.values.resize(rows, column.aggregate.blank());
         }
@@ -117,12 +123,23 @@ impl Series {
     }
 
     pub(super) fn get(&self, id: ColumnId, row: usize) -> f64 {
-        self.columns[id.0].values.get(row).copied().unwrap_or(f64::NAN)
+        self.shown(&self.columns[id.0]).get(row).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The closed rows of a column.
+    fn shown<'a>(&'a self, column: &'a Column) -> &'a [f64] {
+        let blank = usize::from(column.aggregate.blank().is_nan());
+        let values = if column.values.is_empty() { &self.blanks[blank] } else { &column.values };
+        &values[..self.times.len()]
     }
 
     /// Sets a value that is derived from others.
     pub(super) fn set(&mut self, id: ColumnId, row: usize, value: f64) {
-        if let Some(place) = self.columns[id.0].values.get_mut(row) {
+        let Column { aggregate, values } = &mut self.columns[id.0];
+        if values.is_empty() {
+            values.resize(self.times.len(), aggregate.blank());
+        }
+        if let Some(place) = values.get_mut(row) {
             *place = value;
         }
     }

@@ -1,34 +1,49 @@
 //! What an instance served, as it sees it itself: work done, work refused, and work done for nobody.
 //!
 //! A server under overload can be busy all the time and of use to no one: its answers come after their callers gave
-//! up. Throughput hides that, so late answers are counted apart.
+//! up. Throughput hides that, so late answers are counted apart, and the time of workers that they took, by the service
+//! that had asked: whoever gives up early and tries again is who wastes a callee's time.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use eastfall_topology::time::{Moment, Span};
 
-use super::{Aggregate, Reading};
+use super::{Aggregate, EdgeKey, Origin, Reading, Waste, WasteReport};
 
 const LONGEST_WAIT: &str = "server.longest_wait_s";
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 9] = [
     "server.served",
     "server.rejected",
+    "server.cancelled",
     "server.late",
     "server.waited",
     "server.wait_s",
     "server.time_s",
+    "server.wasted_s",
     LONGEST_WAIT,
 ];
 
 /// The names, made once: they are handed over at every tick of every instance.
 static INTERNED: LazyLock<[Arc<str>; NAMES.len()]> = LazyLock::new(|| NAMES.map(Arc::from));
 
+/// What became of a request at its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was answered, well or not.
+    Served,
+    /// It was turned away: the queue was full or shed it, or nobody here knows the method.
+    Refused,
+    /// Its caller had gone, and the server noticed and stopped.
+    Cancelled,
+}
+
 /// Records what one instance served. Cheap to clone.
 ///
-/// Its series are `<service>.server.served`, `rejected`, `late` and `waited` (counts), `wait_s` and `time_s` (seconds
-/// that requests waited for a worker, and spent here in all: divided by `waited` and `served` the mean, divided by the
-/// sampling interval the mean number present, by Little's law) and `longest_wait_s`.
+/// Its series are `<service>.server.served`, `rejected`, `cancelled`, `late` and `waited` (counts), `wait_s` and `time_s`
+/// (seconds that requests waited for a worker, and spent here in all if they were not refused: divided by `waited` and by
+/// `served` + `cancelled` the mean, divided by the sampling interval the mean number present, by Little's law), `wasted_s`
+/// (seconds of workers' time that went into requests whose callers had given up) and `longest_wait_s`.
 #[derive(Clone, Debug, Default)]
 pub struct ServerRecorder(Arc<Mutex<Book>>);
 
@@ -36,11 +51,15 @@ pub struct ServerRecorder(Arc<Mutex<Book>>);
 struct Book {
     served: u64,
     refused: u64,
+    cancelled: u64,
     late: u64,
     waited: u64,
     wait: Span,
     time: Span,
+    wasted: Span,
     longest_wait: Span,
+    /// By caller. A service has few, so they are looked for one by one.
+    wastes: Vec<(Arc<str>, Waste)>,
 }
 
 impl ServerRecorder {
@@ -52,31 +71,60 @@ impl ServerRecorder {
         book.longest_wait = book.longest_wait.max(wait);
     }
 
-    /// A request was turned away: the queue was full, or shed it.
-    pub fn refused(&self) {
-        self.book().refused += 1;
+    /// A request left after so long; `in_vain` if its caller had given up by then.
+    pub fn ended(&self, fate: Fate, time: Span, in_vain: bool) {
+        let mut book = self.book();
+        match fate {
+            Fate::Served => {
+                book.served += 1;
+                book.late += u64::from(in_vain);
+                book.time += time;
+            }
+            Fate::Refused => book.refused += 1,
+            Fate::Cancelled => {
+                book.cancelled += 1;
+                book.time += time;
+            }
+        }
     }
 
-    /// A request was answered; `late` if its caller had given up by then, which makes it wasted work.
-    pub fn served(&self, arrived: Moment, answered: Moment, late: bool) {
+    /// So much of a worker's time went into a request that its caller, a service of this name, no longer waited for.
+    pub fn wasted(&self, caller: Option<&Arc<str>>, worker: Span) {
         let mut book = self.book();
-        book.served += 1;
-        book.late += u64::from(late);
-        book.time += answered.since(arrived);
+        book.wasted += worker;
+        let Some(caller) = caller else { return };
+        let waste = Waste { requests: 1, worker };
+        match book.wastes.iter_mut().find(|(known, _)| known == caller) {
+            Some((_, sum)) => sum.merge(waste),
+            None => book.wastes.push((Arc::clone(caller), waste)),
+        }
     }
 
     /// Hands over what came together.
     pub(super) fn take(&self) -> [Reading; NAMES.len()] {
-        let book = std::mem::take(&mut *self.book());
-        let [wait, time, longest_wait] = [book.wait, book.time, book.longest_wait].map(Span::as_secs_f64);
-        let counts = [book.served, book.refused, book.late, book.waited].map(|count| count as f64);
-        let [served, refused, late, waited] = counts;
-        let values = [served, refused, late, waited, wait, time, longest_wait];
+        let mut book = self.book();
+        let wastes = std::mem::take(&mut book.wastes);
+        let book = std::mem::replace(&mut *book, Book { wastes, ..Book::default() });
+        let counts = [book.served, book.refused, book.cancelled, book.late, book.waited];
+        let [served, refused, cancelled, late, waited] = counts.map(|count| count as f64);
+        let times = [book.wait, book.time, book.wasted, book.longest_wait].map(Span::as_secs_f64);
+        let [wait, time, wasted, longest_wait] = times;
+        let values = [served, refused, cancelled, late, waited, wait, time, wasted, longest_wait];
         std::array::from_fn(|index| Reading {
             name: Arc::clone(&INTERNED[index]),
             aggregate: if NAMES[index] == LONGEST_WAIT { Aggregate::Maximum } else { Aggregate::Count },
             value: values[index],
         })
+    }
+
+    /// Hands over what was done in vain, by caller.
+    pub(super) fn take_wastes(&self, at: Moment, origin: &Origin) -> Vec<WasteReport> {
+        let wastes = std::mem::take(&mut self.book().wastes);
+        let report = |(caller, waste): (Arc<str>, Waste)| {
+            let edge: EdgeKey = (caller, Arc::clone(&origin.service));
+            WasteReport { at, edge, instance: Arc::clone(&origin.instance), waste }
+        };
+        wastes.into_iter().map(report).collect()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eastfall_topology::time::Span;
 
-use super::{Ending, Histograms, Latencies, Tally, Window};
+use super::{Ending, Histograms, Latencies, Tally, Waste, Window};
 
 /// One edge over the whole run.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct EdgeTotals {
     pub callee: Arc<str>,
     /// What came to an end.
     pub tally: Tally,
+    /// What its callee did in vain.
+    pub waste: Waste,
     /// All latencies.
     pub histograms: Histograms,
 }
@@ -25,14 +27,14 @@ impl EdgeTotals {
         edge_name(&self.caller, &self.callee)
     }
 
-    /// Attempts for each request; 1 is no amplification, 0 where nothing was asked.
+    /// Attempts for each first attempt; 1 is no amplification, 0 where nothing was sent.
     pub fn amplification(&self) -> f64 {
-        share(self.tally.attempts.total() as f64, self.tally.requests.total() as f64)
+        amplification(&self.tally)
     }
 
     /// First attempts.
     pub fn first_attempts(&self) -> u64 {
-        self.tally.attempts.total().saturating_sub(self.tally.retries)
+        self.tally.first_attempts()
     }
 }
 
@@ -49,14 +51,21 @@ pub struct SystemTotals {
     pub windows: Vec<Window>,
     /// Answered requests per second of the run.
     pub goodput: f64,
-    /// Attempts for each request, in the worst minute.
+    /// Attempts for each first attempt, in the worst minute (see [`super::Results::peak_amplification`]).
     pub peak_amplification: f64,
+    /// What its services did in vain, whoever had asked, their own callers among themselves included.
+    pub waste: Waste,
 }
 
 impl SystemTotals {
     /// Requests that failed or timed out.
     pub fn failed(&self) -> u64 {
         self.tally.requests.of(Ending::Failed) + self.tally.requests.of(Ending::TimedOut)
+    }
+
+    /// Attempts for each first attempt; 1 is no amplification, 0 where nothing was sent.
+    pub fn amplification(&self) -> f64 {
+        amplification(&self.tally)
     }
 
     /// Requests that were refused on purpose.
@@ -77,14 +86,18 @@ pub struct ServerTotals {
     pub served: u64,
     /// Requests turned away.
     pub rejected: u64,
+    /// Requests given up on the way, since their callers had gone.
+    pub cancelled: u64,
     /// Requests answered after their callers had given up.
     pub late: u64,
     /// Requests that got a worker.
     pub waited: u64,
     /// How long all of these waited, together.
     pub wait: Span,
-    /// How long all answered requests were here, together.
+    /// How long all answered and cancelled requests were here, together.
     pub time: Span,
+    /// Workers' time that went into requests whose callers had given up.
+    pub wasted: Span,
 }
 
 impl ServerTotals {
@@ -102,6 +115,10 @@ impl ServerTotals {
 /// An edge's name in series and results.
 pub(super) fn edge_name(caller: &str, callee: &str) -> String {
     format!("{caller}->{callee}")
+}
+
+fn amplification(tally: &Tally) -> f64 {
+    share(tally.attempts.total() as f64, tally.first_attempts() as f64)
 }
 
 /// A part of a whole; zero of nothing.

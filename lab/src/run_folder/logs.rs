@@ -42,7 +42,7 @@ pub struct LoggedInterval {
 }
 
 /// Writes the logs of a run.
-pub(super) struct LogWriter {
+pub(crate) struct LogWriter {
     folder: PathBuf,
     run_starts: SystemTime,
     /// Lines to write, for every edge that has a log.
@@ -50,13 +50,13 @@ pub(super) struct LogWriter {
 }
 
 impl LogWriter {
-    pub(super) fn new(folder: PathBuf, timeline: &Timeline) -> Self {
+    pub(crate) fn new(folder: PathBuf, timeline: &Timeline) -> Self {
         let run_starts = timeline.date(Moment::START).into();
         LogWriter { folder, run_starts, kept: IndexMap::new() }
     }
 
     /// Adds intervals of edges. Deflating takes most of the time that writing a run does, so all cores take part.
-    pub(super) fn add(&mut self, intervals: &[Interval]) -> Result<(), RunFolderError> {
+    pub(crate) fn add(&mut self, intervals: &[Interval]) -> Result<(), RunFolderError> {
         let lines: Vec<Result<Vec<u8>, String>> = intervals.par_iter().map(lines_of).collect();
         for (interval, lines) in intervals.iter().zip(lines) {
             let key = (interval.caller.clone(), interval.callee.clone());
@@ -76,7 +76,7 @@ impl LogWriter {
     }
 
     /// Writes out all that is kept.
-    pub(super) fn flush(&mut self) -> Result<(), RunFolderError> {
+    pub(crate) fn flush(&mut self) -> Result<(), RunFolderError> {
         let keys: Vec<EdgeKey> = self.kept.keys().cloned().collect();
         keys.iter().try_for_each(|key| self.flush_edge(key))
     }

@@ -75,9 +75,16 @@ fn the_summary_has_the_keys_of_the_contract() {
         "edges milestones peak_rss_bytes rpcs scenario seed simulated_s systems wall_s"
     );
     let system = &summary["systems"]["dynamodb"];
-    assert_eq!(keys(system), "failed impact_min p50_ms p99_ms rejected requests retries windows");
+    assert_eq!(
+        keys(system),
+        "amplification failed goodput_per_s impact_min p50_ms p999_ms p99_ms peak_amplification rejected requests retries \
+         wasted wasted_s windows"
+    );
     let edge = &summary["edges"]["customers-web->dynamodb"];
-    assert_eq!(keys(edge), "attempts failed p50_ms p99_ms requests short_circuited");
+    assert_eq!(
+        keys(edge),
+        "amplification attempts failed goodput_per_s p50_ms p99_ms peak_amplification requests short_circuited wasted wasted_s"
+    );
 
     let window =
         serde_json::json!([{"from": "2025-10-19T23:49:00-07:00", "to": "2025-10-19T23:51:00-07:00"}]);

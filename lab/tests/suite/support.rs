@@ -58,7 +58,7 @@ pub(crate) fn run_into(folder: &Path, scenario: &Path, options: &str) -> Ran {
         };
         let session = Session::load(&arguments.scenario, Mode::Sim, None)?;
         let writer = RunWriter::create(folder, &session.description)?;
-        let options = Options { codec: arguments.codec, writer: Some(writer), progress: None };
+        let options = Options { codec: arguments.codec, writer: Some(writer), ..Options::default() };
         let conclusion = simulate(&session, options)?;
         let written = RunFolder::open(folder)?;
         Ok(Ran {

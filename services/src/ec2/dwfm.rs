@@ -12,9 +12,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use eastfall_fabric::capacity::line::Line;
+use eastfall_fabric::capacity::line::{Line, Ticket};
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::network::server::Serving;
+use eastfall_fabric::record::ServerRecorder;
 use eastfall_fabric::token_bucket::TokenBucket;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::ec2::dwfm_api;
@@ -87,7 +88,6 @@ async fn start(world: World) -> Result<(), StartError> {
         topology: world.topology(),
         busy: 0,
         askers: BTreeMap::new(),
-        attempts: 0,
         book,
         admission: TokenBucket::full(&RateLimit { per_second: 1.0, burst: 1 }, now),
     };
@@ -95,7 +95,8 @@ async fn start(world: World) -> Result<(), StartError> {
         store: Store::new(world.dial(&callee_of_kind(&world, BalancerParams::SCHEMA.name)?)?),
         agents: world.dial_instance(&droplets, layout.zone_of(own.index))?,
         state: Mutex::new(state),
-        droplets,
+        droplets: droplets.into(),
+        recorder: world.record().server(),
         name: own.name,
         number: own.index,
         world: world.clone(),
@@ -139,7 +140,8 @@ struct Host {
     /// The agents of its zone.
     agents: Client,
     /// The service they belong to.
-    droplets: String,
+    droplets: Arc<str>,
+    recorder: ServerRecorder,
     state: Mutex<State>,
 }
 
@@ -149,8 +151,7 @@ struct State {
     topology: Arc<Topology>,
     busy: u32,
     /// Who waits for the end of an attempt; those who gave up are gone from here while their attempt is still in line.
-    askers: BTreeMap<u64, oneshot::Sender<Result<Moment, Status>>>,
-    attempts: u64,
+    askers: BTreeMap<Ticket, oneshot::Sender<Result<Moment, Status>>>,
     book: Book,
     admission: TokenBucket,
 }

@@ -3,9 +3,12 @@
 use eastfall_fabric::engine::sim;
 use eastfall_proto::service::{PerformRequest, PerformResponse, service_api};
 use eastfall_topology::Span;
+use futures_util::future::join_all;
 use tonic::{Code, Status};
 
 use crate::testing::Lab;
+
+mod abandoned;
 
 const GRAPH: &str = r#"
 [region]

@@ -109,6 +109,7 @@ fn queue(mut fields: Fields<'_, '_>) -> Option<Queue> {
         },
     };
     let limit = fields.optional("limit", COUNT);
+    let cancel_abandoned = fields.value("cancel-abandoned", false);
     fields.finish();
-    Some(Queue { discipline, limit })
+    Some(Queue { discipline, limit, cancel_abandoned })
 }

@@ -24,6 +24,8 @@ pub enum BreakerState {
 pub(super) enum Change {
     Opened(&'static str),
     HalfOpened,
+    /// A probe failed: open again.
+    Reopened,
     Closed,
 }
 
@@ -86,13 +88,13 @@ impl Machine {
         match &mut self.phase {
             Phase::Closed(tally) => {
                 let reason = tally.add(now, verdict?)?;
-                Some(self.open(now, reason))
+                Some(self.open(now, Change::Opened(reason)))
             }
             Phase::HalfOpen { under_way, succeeded } => {
                 *under_way -= 1;
                 let verdict = verdict?;
                 if verdict.failed || verdict.slow {
-                    return Some(self.open(now, "a probe failed"));
+                    return Some(self.open(now, Change::Reopened));
                 }
                 *succeeded += 1;
                 (*succeeded >= self.settings.half_open_calls)
@@ -102,8 +104,8 @@ impl Machine {
         }
     }
 
-    fn open(&mut self, now: Moment, reason: &'static str) -> Change {
-        self.enter(Phase::Open { until: now + self.settings.open_for }, Change::Opened(reason))
+    fn open(&mut self, now: Moment, change: Change) -> Change {
+        self.enter(Phase::Open { until: now + self.settings.open_for }, change)
     }
 
     fn enter(&mut self, phase: Phase, change: Change) -> Change {
@@ -162,11 +164,7 @@ mod tests {
     fn a_probe_that_fails_opens_for_the_full_time_again() {
         let mut machine = half_open(1);
         let probe = machine.phase();
-        assert_eq!(
-            machine.settle(at(40), probe, FAILED),
-            Some(Change::Opened("a probe failed")),
-            "the probe failed"
-        );
+        assert_eq!(machine.settle(at(40), probe, FAILED), Some(Change::Reopened), "the probe failed");
         assert_eq!(machine.state(), BreakerState::Open { until: at(70) }, "thirty seconds more");
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::record::{EdgeRecorder, Measure, Origin, Recorder, Role, Window};
+use crate::record::{Breakers, EdgeRecorder, Fate, Measure, Origin, Recorder, Role, Window};
 use proptest::prelude::*;
 
 fn at(seconds: u64) -> Moment {
@@ -139,16 +139,77 @@ fn servers_tell_work_from_wasted_work() {
     let server = storage.server();
     for number in 0..4 {
         server.waited(Span::from_secs(number));
-        server.served(at(0), at(number + 1), number == 3);
+        server.ended(Fate::Served, Span::from_secs(number + 1), number == 3);
     }
-    server.refused();
+    server.ended(Fate::Refused, Span::ZERO, false);
+    server.ended(Fate::Cancelled, Span::from_secs(2), true);
     storage.take(at(10)).into_iter().for_each(|report| results.add(report));
     results.finish(at(10));
     let totals = results.server("dynamodb");
-    assert_eq!((totals.served, totals.rejected, totals.late_share()), (4, 1, 0.25));
-    assert_eq!((totals.wait, totals.time), (Span::from_secs(6), Span::from_secs(10)));
+    assert_eq!((totals.served, totals.rejected, totals.cancelled), (4, 1, 1));
+    assert_eq!(totals.late_share(), 0.25);
+    assert_eq!((totals.wait, totals.time), (Span::from_secs(6), Span::from_secs(12)));
     assert_eq!(totals.goodput(Span::from_secs(10)), 0.3);
     assert_eq!(results.series().values("dynamodb.server.longest_wait_s").unwrap(), [3.0]);
+}
+
+#[test]
+fn waste_counts_for_its_edge_and_for_the_system_that_served() {
+    let mut results = Results::new(layout());
+    let storage = recorder("dynamodb", "dynamodb-1");
+    for caller in ["dwfm", "customers-web", "dwfm"] {
+        storage.server().wasted(Some(&caller.into()), Span::from_millis(1_500));
+    }
+    // From outside the region: nobody's edge.
+    storage.server().wasted(None, Span::from_millis(1_500));
+    storage.take(at(10)).into_iter().for_each(|report| results.add(report));
+    results.finish(at(10));
+    let total = |name: &str| results.series().total(name);
+    assert_eq!((total("dwfm->dynamodb.wasted"), total("dwfm->dynamodb.wasted_s")), (2.0, 3.0));
+    assert_eq!((total("system.dynamodb.wasted"), total("system.dynamodb.wasted_s")), (3.0, 4.5));
+    assert_eq!(results.server("dynamodb").wasted, Span::from_secs(6));
+    let waste = results.systems().next().unwrap().waste;
+    assert_eq!(waste, Waste { requests: 3, worker: Span::from_millis(4_500) });
+    assert_eq!(results.imbalances(), [], "all books agree");
+}
+
+#[test]
+fn a_peak_needs_enough_first_attempts() {
+    let mut results = Results::new(layout());
+    let customers = recorder("customers-web", "customers-web-1");
+    let edge = customers.edge("customers-web", "dynamodb");
+    // Nine requests of four attempts in the first minute, ten of two in the second.
+    for (minute, requests, attempts) in [(0, 9, 4), (1, 10, 2)] {
+        (0..requests).for_each(|_| request(&edge, attempts, Ending::Ok, at(minute * 60 + 1)));
+        customers.take(at(minute * 60 + 60)).into_iter().for_each(|report| results.add(report));
+    }
+    results.finish(at(120));
+    let edge = results.edges().next().unwrap();
+    assert_eq!(edge.amplification(), 56.0 / 19.0);
+    assert_eq!(results.peak_amplification(edge), 56.0 / 19.0, "the first minute can't be judged");
+    let series = results.series().values("customers-web->dynamodb.amplification").unwrap();
+    assert_eq!((series[5], series[11]), (4.0, 2.0));
+    assert!(series[6].is_nan(), "nothing was sent");
+}
+
+#[test]
+fn states_of_breakers_are_added_over_hosts_and_end_with_them() {
+    let mut results = Results::new(layout());
+    let hosts = ["dwfm-1", "dwfm-2"].map(|instance| recorder("dwfm", instance));
+    for host in &hosts {
+        let breakers = Breakers { all: 3, open: 1, half_open: 1 };
+        host.edge("dwfm", "dynamodb").breakers(|states| *states = breakers);
+        host.take(at(10)).into_iter().for_each(|report| results.add(report));
+    }
+    hosts[0]
+        .take(at(20))
+        .into_iter()
+        .chain(hosts[1].take_last(at(20)))
+        .for_each(|report| results.add(report));
+    results.finish(at(20));
+    let values = |what: &str| results.series().values(&format!("dwfm->dynamodb.{what}")).unwrap();
+    assert_eq!((values("breakers"), values("breakers_open")), (&[6.0, 3.0][..], &[2.0, 1.0][..]));
+    assert_eq!(values("breakers_half_open"), [2.0, 1.0]);
 }
 
 #[test]

@@ -72,6 +72,6 @@ impl Host {
 
     fn slots(&self) -> u32 {
         let topology = self.world.topology();
-        topology.services.get(&self.droplets).map_or(0, |own| DropletsParams::from(&own.params).slots)
+        topology.services.get(&*self.droplets).map_or(0, |own| DropletsParams::from(&own.params).slots)
     }
 }

@@ -17,15 +17,20 @@ use crate::settings::split;
 /// The host as its callers see it.
 pub(super) struct Desk(pub(super) Arc<Host>);
 
-/// An asker's place: when the asker gives up, and only then, the place is given up too, but not the attempt in line.
+/// Somebody who waits for a lease. Giving up doesn't take the attempt out of the line, unless the queue cancels what was
+/// abandoned.
 struct Waiting<'a> {
     host: &'a Host,
-    attempt: u64,
+    ticket: Ticket,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.host.state().askers.remove(&self.attempt);
+        let mut state = self.host.state();
+        let gave_up = state.askers.remove(&self.ticket).is_some();
+        if gave_up && state.line.capacity().queue.cancel_abandoned {
+            state.line.leave(self.ticket);
+        }
     }
 }
 
@@ -48,18 +53,16 @@ impl Host {
         let now = self.world.now();
         let deadline = context.deadline.map(Moment::from_nanos);
         let (reply, answer) = oneshot::channel();
-        let attempt = {
+        let ticket = {
             let mut state = self.state();
-            state.attempts += 1;
-            let attempt = state.attempts;
-            if state.line.join(now, deadline, Work::Establish { attempt, local }).is_err() {
+            let ticket = state.line.join(now, deadline, Work::Establish { local }).map_err(|_| {
                 record.count(QUEUE_FULL, 1);
-                return Err(Status::resource_exhausted("the queue of lease attempts is full"));
-            }
-            state.askers.insert(attempt, reply);
-            attempt
+                Status::resource_exhausted("the queue of lease attempts is full")
+            })?;
+            state.askers.insert(ticket, reply);
+            ticket
         };
-        let _waiting = Waiting { host: self, attempt };
+        let _waiting = Waiting { host: self, ticket };
         self.dispatch(now);
         self.say();
         answer.await.unwrap_or_else(|_| Err(Status::unavailable("the host went away")))

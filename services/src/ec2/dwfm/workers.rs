@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eastfall_fabric::capacity::line::Next;
+use eastfall_fabric::capacity::line::{Next, Ticket};
 use eastfall_topology::{Moment, Span};
 use tonic::Status;
 
@@ -13,7 +13,7 @@ use crate::ec2::store::Lease;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     /// A lease is to be established.
-    Establish { attempt: u64, local: Local },
+    Establish { local: Local },
     /// The droplets of a group are to be checked.
     Check { group: u32 },
 }
@@ -26,11 +26,14 @@ impl Host {
             if state.busy >= state.line.capacity().workers {
                 return;
             }
-            let (work, begins) = match state.line.next(free_from) {
+            let (ticket, work, begins) = match state.line.next(free_from) {
                 None => return,
-                Some(Next::Begin { item, begins, .. }) => (item, begins),
-                Some(Next::Shed { item, why }) => {
-                    self.shed(&mut state, item, why.into());
+                Some(Next::Begin { ticket, item, arrived, begins }) => {
+                    self.recorder.waited(begins.since(arrived));
+                    (ticket, item, begins)
+                }
+                Some(Next::Shed { ticket, item, why }) => {
+                    self.shed(&mut state, ticket, item, why.into());
                     continue;
                 }
             };
@@ -44,7 +47,7 @@ impl Host {
                 host.state().busy -= 1;
                 host.dispatch(done);
                 match work {
-                    Work::Establish { attempt, local } => host.establish(attempt, local).await,
+                    Work::Establish { local } => host.establish(ticket, local, takes).await,
                     Work::Check { group } => host.check(group).await,
                 }
                 host.say();
@@ -66,11 +69,11 @@ impl Host {
         time.mul_f64(slow)
     }
 
-    fn shed(&self, state: &mut State, work: Work, why: Status) {
+    fn shed(&self, state: &mut State, ticket: Ticket, work: Work, why: Status) {
         match work {
-            Work::Establish { attempt, .. } => {
+            Work::Establish { .. } => {
                 self.world.record().count(SHED, 1);
-                if let Some(asker) = state.askers.remove(&attempt) {
+                if let Some(asker) = state.askers.remove(&ticket) {
                     // Who has just given up needs no answer.
                     let _ = asker.send(Err(why));
                 }
@@ -81,26 +84,24 @@ impl Host {
     }
 
     /// The end of the work on an attempt. If its asker has given up, all of it was for nothing.
-    async fn establish(&self, attempt: u64, local: Local) {
-        let record = self.world.record();
-        if !self.state().askers.contains_key(&attempt) {
-            return record.count(VOID, 1);
-        }
+    async fn establish(&self, ticket: Ticket, local: Local, took: Span) {
         let lease = Lease { droplet: self.droplet(local), until: self.lease_end() };
-        let written = self.store.put_lease(&self.name, lease).await;
-        let Some(asker) = self.state().askers.remove(&attempt) else { return record.count(VOID, 1) };
-        match written {
-            Err(status) => {
-                record.count(STORE_FAILED, 1);
-                let why = format!("the lease can't be written: {}", status.message());
-                let _ = asker.send(Err(Status::unavailable(why)));
-            }
-            Ok(()) if asker.send(Ok(lease.until)).is_err() => record.count(VOID, 1),
-            Ok(()) => {
-                record.count(ESTABLISHED, 1);
-                self.state().book.extend(local, lease.until);
-                self.apply_changes(local).await;
-            }
+        let awaited = self.state().askers.contains_key(&ticket);
+        let written = if awaited { self.store.put_lease(&self.name, lease).await } else { Ok(()) };
+        let asker = self.state().askers.remove(&ticket);
+        let record = self.world.record();
+        let answer = written.map(|()| lease.until).map_err(|status| {
+            record.count(STORE_FAILED, 1);
+            Status::unavailable(format!("the lease can't be written: {}", status.message()))
+        });
+        let useful = answer.is_ok();
+        if asker.is_none_or(|asker| asker.send(answer).is_err()) {
+            record.count(VOID, 1);
+            self.recorder.wasted(Some(&self.droplets), took);
+        } else if useful {
+            record.count(ESTABLISHED, 1);
+            self.state().book.extend(local, lease.until);
+            self.apply_changes(local).await;
         }
     }
 }

@@ -130,10 +130,14 @@ fn a_queue_that_is_served_within_an_attempt_heals_and_a_longer_one_does_not() {
 }
 
 #[test]
-fn serving_the_newest_first_heals_whatever_r() {
-    let healed = all_ask(500, &[("service.dwfm.queue.discipline", "\"lifo\"")]).heal(500, 8.0).healed;
-    let healed = healed.expect("it heals");
-    assert!((healed - 500.0 / T).abs() < 0.5, "at N / mu, not {healed:.2} T");
+fn serving_the_newest_first_or_cancelling_what_was_abandoned_heals_whatever_r() {
+    for setting in
+        [("service.dwfm.queue.discipline", "\"lifo\""), ("service.dwfm.queue.cancel-abandoned", "true")]
+    {
+        let healed = all_ask(500, &[setting]).heal(500, 8.0).healed;
+        let healed = healed.unwrap_or_else(|| panic!("{} heals", setting.0));
+        assert!((healed - 500.0 / T).abs() < 0.5, "{}: at N / mu, not {healed:.2} T", setting.0);
+    }
 }
 
 #[test]

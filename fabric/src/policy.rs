@@ -45,6 +45,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use eastfall_topology::Policy;
 use eastfall_topology::time::Moment;
+use futures_util::FutureExt as _;
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 
 pub use self::breaker::BreakerState;
@@ -212,10 +213,17 @@ trait Layers: Send + Sync {
 impl<S> Layers for S
 where
     S: Service<Attempt, Response = Payload, Error = Failure> + Clone + Send + Sync + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     fn send(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = AttemptResult> + Send>> {
-        Box::pin(self.clone().oneshot(attempt))
+        let mut service = self.clone();
+        // All of our layers are ready at any time: what waits, waits in the call. So the call's future can go into its box
+        // at once, without the one around it that would wait for the service.
+        match service.ready().now_or_never() {
+            Some(Ok(ready)) => Box::pin(ready.call(attempt)),
+            Some(Err(failure)) => Box::pin(std::future::ready(Err(failure))),
+            None => Box::pin(service.oneshot(attempt)),
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl Population {
             self.follow_the_topology();
             let world = self.world.clone();
             let factor = |moment: Moment| self.plan.curve.at(world.time_of_day(moment));
-            let candidate = next_candidate(&mut arrivals, now, self.plan.peak(), factor, self.plan.rate);
+            let candidate = next_candidate(&mut arrivals, now, self.plan.peak, factor, self.plan.rate);
             now = candidate.moment();
             clock.sleep_until(now).await;
             if let Candidate::Arrival(intended) = candidate {

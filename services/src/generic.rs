@@ -12,7 +12,7 @@ use eastfall_fabric::rng::Rng;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::service::service_server::Service;
 use eastfall_proto::service::{PerformRequest, PerformResponse, service_api};
-use eastfall_topology::{Distribution, Operation, OperationCall};
+use eastfall_topology::{Distribution, Operation, OperationCall, Params};
 use futures_util::future::join_all;
 use rand::RngExt as _;
 use tonic::{Request, Response, Status};
@@ -34,6 +34,13 @@ eastfall_topology::params! {
     }
 }
 
+impl From<&Params> for Shape {
+    fn from(params: &Params) -> Shape {
+        let GenericParams { keys, skew, table, item_bytes } = params.into();
+        Shape::new(keys, skew, table, item_bytes)
+    }
+}
+
 /// Adds the kind.
 pub fn kind() -> Kind {
     Kind { schema: GenericParams::SCHEMA, start: |world| Box::pin(start(world)) }
@@ -51,7 +58,7 @@ async fn start(world: World) -> Result<(), StartError> {
     let costs_world = world.clone();
     let costs = move |call: &Call| costs_world.service(|service| service_time(service, call)).flatten();
     let rng = Mutex::new(world.rng("operations"));
-    let generic = Arc::new(Generic { world: world.clone(), settings: Settings::new(&world), rng });
+    let generic = Arc::new(Generic { world: world.clone(), shape: Settings::new(&world), rng });
     world
         .serve_with(
             vec![(&service_api::API, service_api::handler(generic))],
@@ -67,7 +74,8 @@ fn service_time(service: &eastfall_topology::Service, call: &Call) -> Option<Dis
 
 struct Generic {
     world: World,
-    settings: Settings<GenericParams>,
+    /// What its requests to others are made of.
+    shape: Settings<Shape>,
     rng: Mutex<Rng>,
 }
 
@@ -125,13 +133,7 @@ impl Generic {
             .within(context);
         let send = workload::find(&self.world.topology(), &call.service, &call.operation)
             .map_err(Status::internal)?;
-        let settings = self.settings.get();
-        let shape = Shape {
-            keys: settings.keys,
-            skew: settings.skew,
-            table: settings.table.clone(),
-            item_bytes: settings.item_bytes,
-        };
+        let shape = self.shape.get();
         let answer = self.draw(|rng| send(&client, self.world.now(), &mut Draw::new(&shape, rng)));
         answer.await
     }

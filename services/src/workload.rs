@@ -20,40 +20,47 @@ mod generic;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// How many keys there are, from 1.
-    pub keys: u64,
-    /// How unevenly they are chosen: the exponent of Zipf's law, 0 for evenly.
-    pub skew: f64,
+    keys: u64,
+    /// How unevenly they are chosen; nothing for evenly.
+    popularity: Option<Zipf<f64>>,
     /// The table that database requests go to.
     pub table: String,
     /// Bytes that a written item, or another request's body, carries.
     pub item_bytes: u32,
 }
 
+impl Shape {
+    /// Requests for so many keys (1 at least), the popular ones after Zipf's law with the exponent `skew`, 0 for evenly.
+    pub fn new(keys: u64, skew: f64, table: String, item_bytes: u32) -> Self {
+        let keys = keys.max(1);
+        Shape { keys, popularity: Zipf::new(keys as f64, skew).ok(), table, item_bytes }
+    }
+}
+
 /// Makes the contents of one request.
 pub struct Draw<'a> {
     /// What requests are made of.
     pub shape: &'a Shape,
-    keys: Option<Zipf<f64>>,
     rng: &'a mut Rng,
 }
 
 impl<'a> Draw<'a> {
     /// Draws of this shape.
     pub fn new(shape: &'a Shape, rng: &'a mut Rng) -> Self {
-        Draw { keys: Zipf::new(shape.keys.max(1) as f64, shape.skew).ok(), shape, rng }
+        Draw { shape, rng }
     }
 
     /// The number of a key, from 1, the popular ones first.
     pub fn key(&mut self) -> u64 {
-        match &self.keys {
+        match &self.shape.popularity {
             Some(keys) => keys.sample(self.rng) as u64,
-            None => self.rng.random_range(1..=self.shape.keys.max(1)),
+            None => self.rng.random_range(1..=self.shape.keys),
         }
     }
 
     /// So many different keys, or all of them if there are fewer.
     pub fn keys(&mut self, count: usize) -> Vec<u64> {
-        let count = count.min(usize::try_from(self.shape.keys.max(1)).unwrap_or(count));
+        let count = count.min(usize::try_from(self.shape.keys).unwrap_or(count));
         let mut keys = std::collections::BTreeSet::from([self.key()]);
         while keys.len() < count {
             // Not by popularity again: the most popular would be drawn over and over.

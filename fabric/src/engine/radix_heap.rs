@@ -29,11 +29,16 @@ impl<T> RadixHeap<T> {
         }
     }
 
-    /// Takes out the earliest entry, unless its deadline lies after `until`.
-    pub(super) fn pop(&mut self, until: u64) -> Option<(u64, T)> {
-        if self.due.is_empty() {
+    /// Takes out the earliest entry, unless its deadline lies after `until`. Entries that are not `wanted` any more are
+    /// dropped on the way wherever a bucket has to be gone through, and may still come out otherwise.
+    pub(super) fn pop(&mut self, until: u64, mut wanted: impl FnMut(&T) -> bool) -> Option<(u64, T)> {
+        while self.due.is_empty() {
             let bucket = self.buckets.iter().position(|bucket| !bucket.is_empty())?;
-            let first = self.buckets[bucket].iter().map(|(deadline, _)| *deadline).min()?;
+            let entries = &mut self.buckets[bucket];
+            let before = entries.len();
+            entries.retain(|(_, entry)| wanted(entry));
+            self.len -= before - entries.len();
+            let Some(first) = entries.iter().map(|(deadline, _)| *deadline).min() else { continue };
             if first > until {
                 return None;
             }
@@ -47,7 +52,8 @@ impl<T> RadixHeap<T> {
             }
             // The emptied bucket keeps its memory: it will be filled again.
             self.buckets[bucket] = moved;
-        } else if self.last > until {
+        }
+        if self.last > until {
             return None;
         }
         self.len -= 1;
@@ -83,15 +89,15 @@ mod tests {
                     let first = *model.iter().min().expect("just pushed");
                     model.retain(|entry| *entry != first);
                     now = first.0;
-                    prop_assert_eq!(heap.pop(u64::MAX), Some(first));
+                    prop_assert_eq!(heap.pop(u64::MAX, |_| true), Some(first));
                 }
             }
             prop_assert_eq!(heap.len(), model.len());
             model.sort_unstable();
             for entry in model {
-                prop_assert_eq!(heap.pop(entry.0), Some(entry));
+                prop_assert_eq!(heap.pop(entry.0, |_| true), Some(entry));
             }
-            prop_assert_eq!(heap.pop(u64::MAX), None);
+            prop_assert_eq!(heap.pop(u64::MAX, |_| true), None);
         }
     }
 
@@ -99,7 +105,19 @@ mod tests {
     fn an_entry_after_the_limit_stays() {
         let mut heap = RadixHeap::new();
         heap.push(10, 'a');
-        assert_eq!(heap.pop(9), None);
-        assert_eq!(heap.pop(10), Some((10, 'a')));
+        assert_eq!(heap.pop(9, |_| true), None);
+        assert_eq!(heap.pop(10, |_| true), Some((10, 'a')));
+    }
+
+    #[test]
+    fn entries_that_nobody_wants_are_dropped_before_they_are_due() {
+        let mut heap = RadixHeap::new();
+        for deadline in [1_000, 1_001, 1_002, 5_000] {
+            heap.push(deadline, deadline);
+        }
+        assert_eq!(heap.pop(u64::MAX, |deadline| deadline % 2 == 1), Some((1_001, 1_001)));
+        assert_eq!(heap.len(), 1, "only what lies in a later bucket is left");
+        assert_eq!(heap.pop(u64::MAX, |_| false), None, "and then nothing");
+        assert_eq!(heap.len(), 0);
     }
 }

@@ -48,11 +48,11 @@ struct HostInner {
     world: World,
     name: String,
     resolver: Option<Arc<Resolver>>,
-    /// By callee, and by instance where one was dialled.
-    edges: Mutex<Edges>,
+    edges: Mutex<BTreeMap<String, Edges>>,
 }
 
-type Edges = BTreeMap<(String, Option<usize>), Arc<EdgeClient>>;
+/// The edges of a host to one service: to any of its instances, and to those that were dialled by their number.
+type Edges = BTreeMap<Option<usize>, Arc<EdgeClient>>;
 
 impl Host {
     pub(crate) fn new(world: World, name: &str) -> Self {
@@ -89,11 +89,15 @@ impl Host {
 
     fn client(&self, callee: &str, index: Option<usize>) -> Result<Client, DialError> {
         let mut edges = self.0.edges.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (callee.to_owned(), index);
-        if !edges.contains_key(&key) {
-            edges.insert(key.clone(), self.make(callee, index)?);
-        }
-        let edge = Arc::clone(&edges[&key]);
+        let known = edges.get(callee).and_then(|edges| edges.get(&index)).cloned();
+        let edge = match known {
+            Some(edge) => edge,
+            None => {
+                let edge = self.make(callee, index)?;
+                edges.entry(callee.to_owned()).or_default().insert(index, Arc::clone(&edge));
+                edge
+            }
+        };
         Ok(Client { edge, context: Context::default() })
     }
 

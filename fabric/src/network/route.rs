@@ -87,7 +87,8 @@ impl Route {
         let (only, open) = self.open_connection(&self.edge.load())?;
         match open {
             Some(lease) => Ok(lease),
-            None => self.new_connection(&self.edge.load_full(), only).await,
+            // Boxed, since most calls find one open and all would have the size of this future.
+            None => Box::pin(self.new_connection(&self.edge.load_full(), only)).await,
         }
     }
 

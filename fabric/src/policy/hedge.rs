@@ -53,14 +53,15 @@ where
 {
     type Response = Payload;
     type Error = Failure;
-    type Future = HedgeFuture<S>;
+    // Boxed, since most stacks don't hedge and all would have the size of this future.
+    type Future = Pin<Box<HedgeFuture<S>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, attempt: Attempt) -> HedgeFuture<S> {
-        HedgeFuture {
+    fn call(&mut self, attempt: Attempt) -> Self::Future {
+        Box::pin(HedgeFuture {
             first: Some(self.inner.call(attempt.clone())),
             hedges: Vec::new(),
             failure: None,
@@ -69,7 +70,7 @@ where
             hedging: self.hedging,
             attempt,
             service: self.inner.clone(),
-        }
+        })
     }
 }
 

@@ -8,6 +8,8 @@ pub(super) struct Plan {
     pub(super) curve: Curve,
     /// This instance's share of the rate.
     pub(super) rate: f64,
+    /// The highest rate of the day.
+    pub(super) peak: f64,
     pub(super) shape: Shape,
     pub(super) max_in_flight: u32,
     choices: Vec<Choice>,
@@ -51,23 +53,15 @@ impl Plan {
         if choices.is_empty() {
             return Err(StartError(format!("service.{own}.mix: no operation; name at least one")));
         }
+        let rate = params.rate / service.instances.len().max(1) as f64;
         Ok(Plan {
+            peak: rate * params.curve.peak(),
             curve: params.curve,
-            rate: params.rate / service.instances.len().max(1) as f64,
-            shape: Shape {
-                keys: params.keys,
-                skew: params.skew,
-                table: params.table,
-                item_bytes: params.item_bytes,
-            },
+            rate,
+            shape: Shape::new(params.keys, params.skew, params.table, params.item_bytes),
             max_in_flight: params.max_in_flight,
             choices,
         })
-    }
-
-    /// The highest rate of the day.
-    pub(super) fn peak(&self) -> f64 {
-        self.rate * self.curve.peak()
     }
 
     /// The operation for a draw from 0 to 1.

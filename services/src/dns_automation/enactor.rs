@@ -6,6 +6,7 @@
 //! ([`super::sweep`]).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use eastfall_fabric::Span;
 use eastfall_fabric::network::client::Client;
@@ -23,6 +24,7 @@ use super::records::{BackOff, Records};
 use super::step::Blocked;
 use super::sweep::Sweep;
 use super::visit::{Manner, Outcome, Visit};
+use crate::settings::Settings;
 
 params! {
     /// An Enactor of DynamoDB's DNS.
@@ -79,12 +81,14 @@ pub fn kind() -> Kind {
 }
 
 async fn start(world: World) -> Result<(), StartError> {
-    let params = world.params::<EnactorParams>();
+    let settings = Settings::<EnactorParams>::new(&world);
+    let params = settings.get();
     let back_off = BackOff { base: params.back_off_base, max: params.back_off_max };
     let records = Records::new(&world, world.dial(&params.record_store)?, back_off, "back-off");
     let planner = world.dial(&params.planner)?;
     let enactor = Enactor {
         world: world.clone(),
+        settings,
         records,
         planner,
         done: 0,
@@ -97,6 +101,7 @@ async fn start(world: World) -> Result<(), StartError> {
 
 struct Enactor {
     world: World,
+    settings: Settings<EnactorParams>,
     records: Records,
     planner: Client,
     /// The last plan that it brought to its end.
@@ -133,8 +138,8 @@ impl Enactor {
         }
     }
 
-    fn params(&self) -> EnactorParams {
-        self.world.params()
+    fn params(&self) -> Arc<EnactorParams> {
+        self.settings.get()
     }
 
     /// One pass with the newest plan.

@@ -128,6 +128,11 @@ pub fn tree_changes(endpoint: &EndpointPlan, generation: u64) -> Vec<Change> {
     std::iter::once(number).chain(leaves).chain(middle).map(upsert).collect()
 }
 
+/// How many changes that is.
+pub fn tree_size(endpoint: &EndpointPlan) -> usize {
+    1 + 2 * endpoint.balancers.len() * address_types(endpoint).count()
+}
+
 /// The tree and the number that a text of the zone says it has.
 pub fn tree_number(endpoint: &str, record: &RecordSet) -> Option<(String, u64)> {
     let tree = record.name.strip_suffix(endpoint)?.strip_suffix('.')?;

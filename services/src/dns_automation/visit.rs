@@ -16,6 +16,7 @@ use eastfall_proto::route53::{Change, ChangeResourceRecordSetsRequest, Precondit
 use super::lock::{Lock, swap};
 use super::names::{
     Applied, applied_record, control_text, list_control, rollback_records, root_records, tree_changes,
+    tree_size,
 };
 use super::step::{Blocked, Reply, Task, Wish};
 use crate::route53::record::upsert;
@@ -119,7 +120,16 @@ impl Visit {
         }
     }
 
-    /// The parts in which the tree is built: the store takes so many changes at once.
+    /// In how many parts the tree is built: the store takes so many changes at once.
+    fn parts(&self) -> usize {
+        let rollback = match self.manner.rollback_to_own {
+            true => rollback_records(&self.endpoint, &self.endpoint.tree).len(),
+            false => 0,
+        };
+        (tree_size(&self.endpoint) + rollback).div_ceil(MAX_CHANGES)
+    }
+
+    /// One of these parts.
     fn part(&self, number: usize) -> Vec<Change> {
         let mut changes = tree_changes(&self.endpoint, self.generation);
         if self.manner.rollback_to_own {
@@ -201,10 +211,10 @@ impl Task for Visit {
             (Phase::Rollback(own), Reply::Changed) => Phase::Build(own, 0),
             (Phase::Rollback(own), _) if self.manner.tolerate_missing_plan => Phase::Build(own, 0),
             (Phase::Build(own, part), Reply::Changed) => {
-                if self.part(part + 1).is_empty() {
-                    Phase::Move(own)
-                } else {
+                if part + 1 < self.parts() {
                     Phase::Build(own, part + 1)
+                } else {
+                    Phase::Move(own)
                 }
             }
             (Phase::Rollback(own) | Phase::Build(own, _), Reply::Refused(why)) => {

@@ -220,8 +220,7 @@ impl Node {
 
     async fn single(&self, kind: Kind, wanted: ReturnValues) -> Result<Item, Status> {
         let item = TransactWriteItem { item: Some(kind) };
-        let write =
-            self.read(|store| Write::new(store.table(write::table_of(&item)?)?.schema(), item.clone()))?;
+        let write = self.read(|store| Write::new(store.table(write::table_of(&item)?)?.schema(), item))?;
         let partition = self.partition(&write.table, &write.key);
         self.admit(Unit::Write, partition)?;
         let written = self.write(|store, now| store.write(now, &write)).await;

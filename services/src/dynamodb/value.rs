@@ -25,7 +25,7 @@ pub fn bytes(bytes: Vec<u8>) -> AttributeValue {
 
 /// An item of these attributes.
 pub fn item<const COUNT: usize>(attributes: [(&str, AttributeValue); COUNT]) -> Item {
-    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    Item::from(attributes.map(|(name, value)| (name.to_owned(), value)))
 }
 
 /// The text of a string attribute.

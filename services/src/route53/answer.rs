@@ -118,18 +118,18 @@ fn choose<'a>(
     record_type: RecordType,
     draw: &mut dyn FnMut(u64) -> u64,
 ) -> Option<&'a RecordSet> {
-    let weights = || zone.records(name, record_type).map(|record| u64::from(record.weight.unwrap_or(1)));
-    let (total, count) = weights().fold((0, 0), |(total, count), weight| (total + weight, count + 1));
-    match (total, count) {
-        (_, 0) => None,
-        (_, 1) => zone.records(name, record_type).next(),
-        (0, _) => zone.records(name, record_type).nth(draw(count) as usize),
-        _ => {
+    let records: Vec<&RecordSet> = zone.records(name, record_type).collect();
+    let weight = |record: &RecordSet| u64::from(record.weight.unwrap_or(1));
+    if let [] | [_] = records[..] {
+        return records.first().copied();
+    }
+    match records.iter().map(|record| weight(record)).sum() {
+        0 => records.get(draw(records.len() as u64) as usize).copied(),
+        total => {
             let mut left = draw(total);
-            zone.records(name, record_type).find(|record| {
-                let weight = u64::from(record.weight.unwrap_or(1));
-                let hit = left < weight;
-                left = left.saturating_sub(weight);
+            records.into_iter().find(|record| {
+                let hit = left < weight(record);
+                left = left.saturating_sub(weight(record));
                 hit
             })
         }

@@ -13,6 +13,7 @@ use tonic::{Code, Request, Response, Status};
 use super::Route53Params;
 use super::store::{Store, StoreError};
 use super::zone::{Refusal, Zone};
+use crate::settings::Settings;
 
 const DOMAIN: &str = "route53.amazonaws.com";
 
@@ -22,18 +23,18 @@ const NEGATIVE_TTL: u32 = 900;
 /// The control API of a running instance.
 pub(super) struct Control {
     world: World,
+    settings: Settings<Route53Params>,
     store: Arc<Store>,
 }
 
 impl Control {
     pub(super) fn new(world: World, store: Arc<Store>) -> Self {
-        Control { world, store }
+        Control { settings: Settings::new(&world), world, store }
     }
 
     /// A change's identifier says when it is in sync, so that it outlives a restart: nobody has to remember it.
     fn change_id(&self) -> String {
-        let propagation = self.world.params::<Route53Params>().propagation;
-        format!("C{:020}", (self.world.now() + propagation).as_nanos())
+        format!("C{:020}", (self.world.now() + self.settings.get().propagation).as_nanos())
     }
 }
 

@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use super::answer::{addresses, answer, soa};
 use super::zone::{Refusal, Zones};
 use super::{Route53Params, zone::durable};
+use crate::settings::Settings;
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,7 @@ pub(super) enum StoreError {
 /// The zones, the disk under them, and what is counted of them.
 pub(super) struct Store {
     world: World,
+    settings: Settings<Route53Params>,
     zones: Mutex<Zones>,
     /// One change at a time, from its check until it is durable: nobody sees what is not.
     disk: tokio::sync::Mutex<Disk>,
@@ -40,7 +42,8 @@ impl Store {
         let disk = world.disk("zones").await?;
         let zones = Mutex::new(durable::read(disk.load()?)?);
         let (luck, disk) = (Mutex::new(world.rng("weighted records")), tokio::sync::Mutex::new(disk));
-        let store = Store { world, zones, disk, luck, watched: Mutex::default() };
+        let settings = Settings::new(&world);
+        let store = Store { world, settings, zones, disk, luck, watched: Mutex::default() };
         store.watch();
         Ok(store)
     }
@@ -75,21 +78,21 @@ impl Store {
 
     /// Says how many addresses the watched names have, and when one loses its last or gets its first.
     fn watch(&self) {
-        let names = self.world.params::<Route53Params>().watch;
         let mut watched = lock(&self.watched);
-        for name in names {
-            let count = addresses(&self.zones(), &name);
-            let before = watched.insert(name.clone(), count);
+        for name in &self.settings.get().watch {
+            let count = addresses(&self.zones(), name);
+            let before = watched.get(name).copied();
             if before == Some(count) {
                 continue;
             }
+            watched.insert(name.clone(), count);
             self.world.record().gauge(&format!("addresses.{name}"), count as f64);
             let kind = match (before.unwrap_or(0), count) {
                 (0, 1..) => "dns.endpoint-filled",
                 (1.., 0) => "dns.endpoint-empty",
                 _ => continue,
             };
-            self.world.record().event(kind, &[("endpoint", name), ("addresses", count.to_string())]);
+            self.world.record().event(kind, &[("endpoint", name.clone()), ("addresses", count.to_string())]);
         }
     }
 }

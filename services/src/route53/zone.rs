@@ -72,13 +72,23 @@ impl Key {
             set_identifier: record.set_identifier.clone(),
         }
     }
+
+    /// The first that a record of this name can have.
+    fn first(reversed: String) -> Self {
+        Key { reversed, record_type: 0, set_identifier: String::new() }
+    }
 }
 
 /// `a.b.c` as `c.b.a`.
 fn reversed(name: &str) -> String {
-    let mut labels: Vec<&str> = name.split('.').collect();
-    labels.reverse();
-    labels.join(".")
+    let mut reversed = String::with_capacity(name.len());
+    for (position, label) in name.rsplit('.').enumerate() {
+        if position > 0 {
+            reversed.push('.');
+        }
+        reversed.push_str(label);
+    }
+    reversed
 }
 
 /// True if `name` is `ancestor` or below it.
@@ -238,12 +248,12 @@ impl Zone {
         name: &str,
         record_type: RecordType,
     ) -> impl Iterator<Item = &'a RecordSet> + use<'a> {
-        let reversed = reversed(name);
-        let first = Key { reversed, record_type: record_type as i32, set_identifier: String::new() };
-        let same = (first.reversed.clone(), first.record_type);
+        let first = Key { record_type: record_type as i32, ..Key::first(reversed(name)) };
         self.records
-            .range(first..)
-            .take_while(move |(key, _)| key.reversed == same.0 && key.record_type == same.1)
+            .range(&first..)
+            .take_while(move |(key, _)| {
+                key.reversed == first.reversed && key.record_type == first.record_type
+            })
             .map(|(_, record)| &**record)
     }
 
@@ -255,12 +265,8 @@ impl Zone {
     /// True if the name has a record, or one below it has.
     pub fn has_name(&self, name: &str) -> bool {
         let (exact, below) = (reversed(name), format!("{}.", reversed(name)));
-        let from = |reversed: &str| Key {
-            reversed: reversed.to_owned(),
-            record_type: 0,
-            set_identifier: String::new(),
-        };
-        let first = |reversed: &str| self.records.range(from(reversed)..).next().map(|(key, _)| key);
+        let first =
+            |reversed: &str| self.records.range(Key::first(reversed.to_owned())..).next().map(|(key, _)| key);
         name == self.name
             || first(&exact).is_some_and(|key| key.reversed == exact)
             || first(&below).is_some_and(|key| key.reversed.starts_with(&below))
@@ -294,7 +300,7 @@ impl Zone {
             Action::Create | Action::Upsert => {
                 self.check_alias(staged, &record)?;
                 if present.is_none_or(|present| **present != record) {
-                    self.check_company(staged, &record)?;
+                    self.check_company(staged, &key, &record)?;
                     self.put(staged, key, Some(Stored(Arc::new(record))));
                 }
             }
@@ -319,22 +325,23 @@ impl Zone {
         }
     }
 
-    /// All records of the name, as they will be.
-    fn staged_name<'a>(&'a self, staged: &'a Staged, name: &str) -> impl Iterator<Item = &'a RecordSet> {
-        let reversed = reversed(name);
-        let from = Key { reversed: reversed.clone(), record_type: 0, set_identifier: String::new() };
-        let same = move |key: &Key| key.reversed == reversed;
-        let (kept, new) = (same.clone(), same);
-        let kept = self.records.range(from.clone()..).take_while(move |(key, _)| kept(key));
+    /// All records of a name that is turned round, as they will be.
+    fn staged_name<'a>(
+        &'a self,
+        staged: &'a Staged,
+        reversed: &'a str,
+    ) -> impl Iterator<Item = &'a RecordSet> {
+        let from = Key::first(reversed.to_owned());
+        let kept = self.records.range(&from..).take_while(move |(key, _)| key.reversed == reversed);
         let kept = kept.filter(|(key, _)| !staged.records.contains_key(*key)).map(|(_, record)| &**record);
-        let new = staged.records.range(from..).take_while(move |(key, _)| new(key));
+        let new = staged.records.range(&from..).take_while(move |(key, _)| key.reversed == reversed);
         kept.chain(new.filter_map(|(_, record)| record.as_deref()))
     }
 
     /// An alias needs a target that is there now.
     fn check_alias(&self, staged: &Staged, record: &RecordSet) -> Result<(), String> {
         let Some(alias) = &record.alias else { return Ok(()) };
-        if self.staged_name(staged, &alias.name).any(|target| target.r#type == record.r#type) {
+        if self.staged_name(staged, &reversed(&alias.name)).any(|target| target.r#type == record.r#type) {
             return Ok(());
         }
         let why = format!("the alias target name {} does not exist in zone {}", alias.name, self.name);
@@ -342,9 +349,9 @@ impl Zone {
     }
 
     /// A name's records must go together: simple or weighted, and a CNAME alone.
-    fn check_company(&self, staged: &Staged, record: &RecordSet) -> Result<(), String> {
+    fn check_company(&self, staged: &Staged, key: &Key, record: &RecordSet) -> Result<(), String> {
         let (cname, simple) = (RecordType::Cname as i32, record.set_identifier.is_empty());
-        for other in self.staged_name(staged, &record.name) {
+        for other in self.staged_name(staged, &key.reversed) {
             if (other.r#type == cname) != (record.r#type == cname) {
                 return Err(check::about(
                     record,

@@ -3,6 +3,7 @@
 //! The slots are tower's. tower takes them in `poll_ready`, before there is a call; there, no deadline could end the
 //! waiting, and every request would have to wait even for a breaker to refuse it. So the waiting is moved into the call.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -42,13 +43,14 @@ where
 {
     type Response = Payload;
     type Error = Failure;
-    type Future = Oneshot<S, Attempt>;
+    // Boxed, since most stacks have no queue and all would have the size of this future.
+    type Future = Pin<Box<Oneshot<S, Attempt>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
-        self.0.clone().oneshot(attempt)
+        Box::pin(self.0.clone().oneshot(attempt))
     }
 }

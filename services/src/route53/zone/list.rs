@@ -30,8 +30,7 @@ impl Zone {
         let below = format!("{within}.");
         let mut page = Page::default();
         // Siblings such as `x-y` stand between `x` and what is below it, since a hyphen sorts before a dot.
-        let near =
-            self.records.range(Key { reversed: from, record_type: 0, set_identifier: String::new() }..);
+        let near = self.records.range(Key::first(from)..);
         let near = near.take_while(|(key, _)| key.reversed.starts_with(&within));
         let all = near.filter(|(key, _)| key.reversed == within || key.reversed.starts_with(&below));
         for (key, record) in all {

@@ -225,6 +225,8 @@ pub struct TopologyCommand {
 pub enum TopologyWhat {
     /// Check a file and print all that is wrong with it.
     Check(TopologyFile),
+    /// Make a topology of a service graph of Istio's isotope.
+    Import(Import),
     /// Print the graph.
     Graph {
         /// Which topology.
@@ -234,6 +236,19 @@ pub enum TopologyWhat {
         #[arg(long)]
         dot: bool,
     },
+}
+
+/// `eastfall topology import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The service graph: a `service-graph.yaml` of isotope's.
+    pub file: PathBuf,
+    /// Where the topology is written; default: standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Requests a second that customers send to each entry point; the graph does not say.
+    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    pub rate: f64,
 }
 
 /// Which topology.

@@ -8,6 +8,7 @@ pub mod conclusion;
 pub mod control;
 pub mod export;
 pub mod failure;
+pub mod import;
 pub mod interrupt;
 pub mod journal;
 pub mod live;

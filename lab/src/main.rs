@@ -12,7 +12,7 @@ use eastfall::failure::Failure;
 use eastfall::run_folder::{Mode, RunFolder, RunWriter};
 use eastfall::session::{self, Session};
 use eastfall::simulate::{Options, simulate};
-use eastfall::{control, export, interrupt, live, score, show};
+use eastfall::{control, export, import, interrupt, live, score, show};
 use eastfall_topology::time::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -156,10 +156,35 @@ fn topology(what: cli::TopologyWhat) -> Result<u8, Failure> {
                 topology.services.len()
             );
         }
+        cli::TopologyWhat::Import(arguments) => import(&arguments)?,
         cli::TopologyWhat::Graph { file, dot } => {
             let topology = session::load_topology(&file.file, &file.settings, 1.0)?;
             print!("{}", if dot { topology.graph_dot() } else { topology.graph_text() });
         }
     }
     Ok(exit::DONE)
+}
+
+/// Results where they were asked for, what they leave out beside them.
+fn import(arguments: &cli::Import) -> Result<(), Failure> {
+    let cli::Import { file, out, rate } = arguments;
+    if !(0.0..=1e6).contains(rate) {
+        return Err(Failure(format!("--rate {rate}: is out of range; write 0 to 1000000 requests a second")));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
+    let imported = import::isotope(file, &text, *rate)?;
+    for note in &imported.notes {
+        eprintln!("not represented: {note}");
+    }
+    match out {
+        None => print!("{}", imported.topology),
+        Some(out) if out.exists() => {
+            return Err(Failure(format!(
+                "{}: is there already; name another file with --out",
+                out.display()
+            )));
+        }
+        Some(out) => std::fs::write(out, imported.topology).map_err(|error| Failure::file(out, error))?,
+    }
+    Ok(())
 }

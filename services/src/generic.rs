@@ -1,19 +1,20 @@
 //! Kind `service`: a service that the topology describes and no code of ours knows.
 //!
 //! Named operations, each with a service time, a share of errors of its own, and the calls it makes: required or
-//! optional, one after the other or at once, always or sometimes. With these and customers alone a user can build a
-//! graph of their own and see how it fails.
+//! optional, one after the other, at once or in steps, always or sometimes. With these and customers alone a user can
+//! build a graph of their own and see how it fails.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use eastfall_fabric::call::{Call, Context};
+use eastfall_fabric::distribution::draw as draw_time;
 use eastfall_fabric::network::server::Serving;
 use eastfall_fabric::rng::Rng;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::service::service_server::Service;
 use eastfall_proto::service::{PerformRequest, PerformResponse, service_api};
-use eastfall_topology::{Distribution, Operation, OperationCall, Params};
-use futures_util::future::join_all;
+use eastfall_topology::{Distribution, Operation, OperationCall, Params, Span};
+use futures_util::future::{join, join_all};
 use rand::RngExt as _;
 use tonic::{Request, Response, Status};
 
@@ -52,7 +53,7 @@ async fn start(world: World) -> Result<(), StartError> {
         .services
         .get(&world.instance().service)
         .ok_or("the instance's service is not in the topology")?;
-    for call in own.operations.values().flat_map(|operation| &operation.calls) {
+    for call in own.operations.values().flat_map(Operation::all_calls) {
         workload::find(&topology, &call.service, &call.operation).map(drop)?;
     }
     let costs_world = world.clone();
@@ -96,9 +97,19 @@ impl Generic {
             return Err(Status::internal(format!("operation `{name}` failed by its own error share")));
         }
         // Who is called is drawn before anything is sent, so that the luck of one call doesn't depend on another's end.
-        let chosen = operation.calls.iter().filter(|call| call.probability >= 1.0 || self.is_chosen(call));
-        let calls: Vec<&OperationCall> =
-            chosen.flat_map(|call| std::iter::repeat_n(call, call.count as usize)).collect();
+        let calls = self.chosen(&operation.calls);
+        let steps: Vec<(Span, Vec<&OperationCall>)> =
+            operation.steps.iter().map(|step| (self.drawn(step.sleep), self.chosen(&step.calls))).collect();
+        let mut optional_calls_failed = self.make(context, &calls, operation.parallel).await?;
+        for (sleep, calls) in steps {
+            let (failed, ()) = join(self.make(context, &calls, true), self.world.sleep(sleep)).await;
+            optional_calls_failed += failed?;
+        }
+        Ok(PerformResponse { body: Vec::new(), optional_calls_failed })
+    }
+
+    /// Makes calls, at once or one after the other, and counts the optional ones that failed.
+    async fn make(&self, context: &Context, calls: &[&OperationCall], at_once: bool) -> Result<u32, Status> {
         let mut optional_calls_failed = 0;
         let mut count = |call: &OperationCall, outcome: Result<(), Status>| match outcome {
             Err(status) if call.required => Err(failed(call, &status)),
@@ -108,9 +119,9 @@ impl Generic {
             }
             Ok(()) => Ok(()),
         };
-        if operation.parallel {
+        if at_once {
             let outcomes = join_all(calls.iter().map(|call| self.send(context, call))).await;
-            for (call, outcome) in calls.into_iter().zip(outcomes) {
+            for (call, outcome) in calls.iter().zip(outcomes) {
                 count(call, outcome)?;
             }
         } else {
@@ -118,7 +129,17 @@ impl Generic {
                 count(call, self.send(context, call).await)?;
             }
         }
-        Ok(PerformResponse { body: Vec::new(), optional_calls_failed })
+        Ok(optional_calls_failed)
+    }
+
+    /// The calls to make this time, each as often as its count says.
+    fn chosen<'c>(&self, calls: &'c [OperationCall]) -> Vec<&'c OperationCall> {
+        let chosen = calls.iter().filter(|call| call.probability >= 1.0 || self.is_chosen(call));
+        chosen.flat_map(|call| std::iter::repeat_n(call, call.count as usize)).collect()
+    }
+
+    fn drawn(&self, time: Option<Distribution>) -> Span {
+        time.map_or(Span::ZERO, |time| self.draw(|rng| draw_time(&time, rng)))
     }
 
     fn is_chosen(&self, call: &OperationCall) -> bool {

@@ -192,8 +192,19 @@ pub struct Operation {
     pub parallel: bool,
     /// What it calls.
     pub calls: Vec<OperationCall>,
+    /// In place of `calls`, where some go out at once, others after them, or something is waited for in between.
+    pub steps: Vec<Step>,
     /// The share of requests it fails by itself, 0..=1; default 0.
     pub error_share: f64,
+}
+
+/// A step of an operation: the next one begins when all of this one is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// A wait, beside the calls. It needs no worker: a timer, or something outside the region.
+    pub sleep: Option<Distribution>,
+    /// Calls that go out at once.
+    pub calls: Vec<OperationCall>,
 }
 
 /// One call an operation makes.
@@ -233,6 +244,15 @@ impl Topology {
     /// no single value is: an unknown path, a whole service, a path with a `*`.
     pub fn value(&self, path: &str) -> Option<String> {
         self.in_force.get(path).cloned()
+    }
+}
+
+// === impl Operation ===
+
+impl Operation {
+    /// Every call it may make, those of its steps included.
+    pub fn all_calls(&self) -> impl Iterator<Item = &OperationCall> {
+        self.calls.iter().chain(self.steps.iter().flat_map(|step| &step.calls))
     }
 }
 

@@ -24,7 +24,7 @@ mod words;
 pub use curve::Curve;
 pub use graph::{
     Capacity, Discipline, Distribution, Operation, OperationCall, Queue, Record, Region, Resolver, Service,
-    Topology,
+    Step, Topology,
 };
 pub use params::{Params, kebab_bytes};
 pub use policy::{

@@ -33,6 +33,13 @@ calls = [
     { service = "adverts", operation = "show", required = false },
 ]
 
+[service.shop.operations.in-steps]
+steps = [
+    { calls = [{ service = "stock", operation = "read" }, { service = "adverts", operation = "show", required = false }] },
+    { sleep = "100ms" },
+    { sleep = "5ms", calls = [{ service = "stock", operation = "read" }] },
+]
+
 [service.shop.operations.sometimes]
 calls = [{ service = "stock", operation = "read", probability = 0.25 }]
 
@@ -74,18 +81,23 @@ fn calls_in_sequence_take_the_sum_and_in_parallel_the_longest() {
     let lab = Lab::start(GRAPH, 1);
     assert_eq!(lab.perform("in-sequence").1, Span::from_millis(80), "three of 10ms and one of 50ms");
     assert_eq!(lab.perform("in-parallel").1, Span::from_millis(50), "an operation's own service time counts");
+    assert_eq!(
+        lab.perform("in-steps").1,
+        Span::from_millis(160),
+        "the longest of each step: 50, 100 and 10ms"
+    );
 }
 
 #[test]
 fn an_optional_call_may_fail_and_a_required_one_may_not() {
     let lab = Lab::start(GRAPH, 1);
     lab.simulation.kill_instance("adverts");
-    for operation in ["in-sequence", "in-parallel"] {
+    for operation in ["in-sequence", "in-parallel", "in-steps"] {
         let response = lab.perform(operation).0.expect("adverts are optional");
         assert_eq!(response.optional_calls_failed, 1, "{operation}");
     }
     lab.simulation.kill_instance("stock");
-    for operation in ["in-sequence", "in-parallel"] {
+    for operation in ["in-sequence", "in-parallel", "in-steps"] {
         let status = lab.perform(operation).0.expect_err("the stock is not");
         assert_eq!(status.code(), Code::Unavailable, "{operation}");
         assert!(status.message().starts_with("stock/read failed"), "{}", status.message());
@@ -96,7 +108,11 @@ fn an_optional_call_may_fail_and_a_required_one_may_not() {
 fn an_unknown_operation_names_the_known_ones() {
     let status = Lab::start(GRAPH, 1).perform("nothing").0.expect_err("no such operation");
     assert_eq!(status.code(), Code::Unimplemented);
-    assert!(status.message().contains("in-sequence, in-parallel, sometimes, broken"), "{}", status.message());
+    assert!(
+        status.message().contains("in-sequence, in-parallel, in-steps, sometimes, broken"),
+        "{}",
+        status.message()
+    );
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn operation_calls(services: &IndexMap<String, Service>) -> BTreeMap<Step<'_>, B
     let mut calls = BTreeMap::new();
     for service in services.values() {
         for (name, operation) in &service.operations {
-            let called = operation.calls.iter().map(|call| (call.service.as_str(), call.operation.as_str()));
+            let called = operation.all_calls().map(|call| (call.service.as_str(), call.operation.as_str()));
             calls.insert((service.name.as_str(), name.as_str()), called.collect());
         }
     }

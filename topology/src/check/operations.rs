@@ -7,7 +7,7 @@ use super::services::{Context, Outlined};
 use crate::read::Fields;
 use crate::read::value::{Fault, Readable};
 use crate::tree::{Node, Table, Value};
-use crate::{Operation, OperationCall};
+use crate::{Operation, OperationCall, Step};
 use indexmap::IndexMap;
 
 pub(super) fn operations(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> IndexMap<String, Operation> {
@@ -32,27 +32,51 @@ pub(super) fn operations(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> 
             service_time: distribution(&mut fields, "service-time"),
             parallel: fields.value("parallel", false),
             calls: calls(&mut fields, &callees, context),
+            steps: steps(&mut fields, &callees, context),
             error_share: fields.within("error-share", 0.0, SHARE),
         };
+        let both = !operation.steps.is_empty() && (!operation.calls.is_empty() || operation.parallel);
+        fields.require(!both, "steps", "`steps` say all there is to say", "take `calls` and `parallel` out");
         fields.finish();
         operations.insert(name.clone(), operation);
     }
     operations
 }
 
+fn steps(fields: &mut Fields<'_, '_>, callees: &[String], context: &Context<'_>) -> Vec<Step> {
+    list(fields, "steps", "[{ sleep = \"5ms\" }, { calls = [...] }]", |mut fields| {
+        let step =
+            Step { sleep: distribution(&mut fields, "sleep"), calls: calls(&mut fields, callees, context) };
+        fields.finish();
+        step
+    })
+}
+
 fn calls(fields: &mut Fields<'_, '_>, callees: &[String], context: &Context<'_>) -> Vec<OperationCall> {
-    let path = fields.path_of("calls");
-    let Some(node) = fields.node("calls") else { return Vec::new() };
+    let example = "[{ service = \"store\", operation = \"get\" }]";
+    list(fields, "calls", example, |fields| call(fields, callees, context))
+}
+
+/// A list of tables, if it is there.
+fn list<'r, 't, T>(
+    fields: &mut Fields<'r, 't>,
+    key: &str,
+    example: &str,
+    each: impl Fn(Fields<'r, 't>) -> T,
+) -> Vec<T> {
+    let path = fields.path_of(key);
+    let Some(node) = fields.node(key) else { return Vec::new() };
     let Value::List(list) = &node.value else {
-        let cure = "write a list, such as [{ service = \"store\", operation = \"get\" }]";
-        fields.fault("calls", Fault::new(format!("{node} is not a list"), cure));
+        fields.fault(
+            key,
+            Fault::new(format!("{node} is not a list"), format!("write a list, such as {example}")),
+        );
         return Vec::new();
     };
-    let each = list.iter().enumerate();
-    each.map(|(index, node)| {
-        call(Fields::of_node(fields.reading(), &format!("{path}.{index}"), node), callees, context)
-    })
-    .collect()
+    let entries = list.iter().enumerate();
+    entries
+        .map(|(index, node)| each(Fields::of_node(fields.reading(), &format!("{path}.{index}"), node)))
+        .collect()
 }
 
 fn call(mut fields: Fields<'_, '_>, callees: &[String], context: &Context<'_>) -> OperationCall {

@@ -43,6 +43,24 @@ fn a_syntax_error_is_told_with_its_place() {
 }
 
 #[test]
+fn steps_stand_in_place_of_calls() {
+    let calls = "calls = [{ service = \"store\", operation = \"get\" }]";
+    let steps = "steps = [{ sleep = \"5ms\" }, { calls = [{ service = \"store\", operation = \"get\" }] }]";
+    let topology = try_load(&changed(calls, steps), &[]).expect("steps alone");
+    let read = &topology.services["web"].operations["read"];
+    assert_eq!((read.calls.len(), read.steps.len(), read.all_calls().count()), (0, 2, 1));
+    let both = format!("{calls}\n{steps}");
+    breaks(calls, &both, "service.web.operations.read.steps: `steps` say all there is to say");
+    breaks(calls, "steps = 3", "service.web.operations.read.steps: `3` is not a list");
+    let misspelt = steps.replace("\"get\"", "\"gte\"");
+    breaks(
+        calls,
+        &misspelt,
+        "service.web.operations.read.steps.1.calls.0.operation: unknown operation `gte`",
+    );
+}
+
+#[test]
 fn an_unknown_kind_is_refused() {
     breaks(
         "kind = \"crowd\"",

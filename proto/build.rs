@@ -20,7 +20,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.bin"), set.encode_to_vec())?;
     // Ordered maps, as everywhere: the order of an item's attributes must be the same in every run.
     tonic_prost_build::configure().btree_map(".").emit_rerun_if_changed(false).compile_fds(set.clone())?;
+    share_messages(&out)?;
     write_bridges(&set, &out)
+}
+
+/// Messages that lists hold as `Shared` (see `src/shared.rs`): package and name.
+const SHARED: [(&str, &str); 1] = [("eastfall.dynamodb.v1", "Record")];
+
+/// prost can box a field's message but not share it, so the type of such lists is put in afterwards.
+fn share_messages(out: &Path) -> Result<(), Box<dyn Error>> {
+    for (package, message) in SHARED {
+        let file = out.join(format!("{package}.rs"));
+        let (own, shared) = (format!("Vec<{message}>"), format!("Vec<crate::shared::Shared<{message}>>"));
+        let code = fs::read_to_string(&file)?;
+        if !code.contains(&own) {
+            return Err(format!("{package} has no list of {message} to share").into());
+        }
+        fs::write(file, code.replace(&own, &shared))?;
+    }
+    Ok(())
 }
 
 /// One file `<package>.api.rs` a package.

@@ -5,9 +5,10 @@
 //! when it returns: it survives the death of the process, which is what the lab inflicts, though not of the machine.
 //! In virtual time it is a map that belongs to the run and not to the instance, so killing the instance leaves it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use indexmap::IndexMap;
 
 /// A key and what it holds, or nothing for a key that is deleted.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);
@@ -16,7 +17,9 @@ pub type Write = (Vec<u8>, Option<Vec<u8>>);
 pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// The map under a disk of the simulator.
-pub(crate) type MemoryDisk = Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>;
+///
+/// By hash, since it is written all the time and read in order only when an instance starts.
+pub(crate) type MemoryDisk = Arc<Mutex<IndexMap<Vec<u8>, Vec<u8>>>>;
 
 /// A durable store; clones are handles to the same one.
 #[derive(Clone)]
@@ -60,7 +63,10 @@ impl Disk {
         match &self.0 {
             Store::Memory(map) => {
                 let map = map.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+                let mut entries: Vec<Entry> =
+                    map.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+                entries.sort_unstable();
+                Ok(entries)
             }
             Store::File { items, .. } => items
                 .iter()
@@ -81,7 +87,7 @@ impl Disk {
                 for (key, value) in batch {
                     match value {
                         Some(value) => map.insert(key, value),
-                        None => map.remove(&key),
+                        None => map.swap_remove(&key),
                     };
                 }
                 Ok(())

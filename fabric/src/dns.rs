@@ -220,7 +220,17 @@ impl Question {
 
 /// A name in lower case and without its final dot.
 pub fn canonical(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+    let mut name = name.to_owned();
+    make_canonical(&mut name);
+    name
+}
+
+/// Puts a name in lower case and takes its final dot away.
+pub fn make_canonical(name: &mut String) {
+    if name.ends_with('.') {
+        name.pop();
+    }
+    name.make_ascii_lowercase();
 }
 
 // === impl RecordData ===

@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod error;
+pub mod shared;
 
 /// The descriptors of every API, for gRPC reflection and for calls by name.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -11,44 +11,63 @@ use std::collections::VecDeque;
 pub(super) struct RadixHeap<T> {
     last: u64,
     len: usize,
+    /// Those that are due at `last`.
     due: VecDeque<T>,
-    buckets: [Vec<(u64, T)>; 65],
+    buckets: [Vec<(u64, T)>; u64::BITS as usize],
+    /// The buckets that are not empty, a bit each.
+    filled: u64,
 }
 
 impl<T> RadixHeap<T> {
     pub(super) fn new() -> Self {
-        RadixHeap { last: 0, len: 0, due: VecDeque::new(), buckets: std::array::from_fn(|_| Vec::new()) }
+        let buckets = std::array::from_fn(|_| Vec::new());
+        RadixHeap { last: 0, len: 0, due: VecDeque::new(), buckets, filled: 0 }
     }
 
     /// Adds an entry. A deadline before the last one taken out counts as that one.
     pub(super) fn push(&mut self, deadline: u64, entry: T) {
         self.len += 1;
-        match bucket_of(deadline.max(self.last), self.last) {
-            0 => self.due.push_back(entry),
-            bucket => self.buckets[bucket].push((deadline, entry)),
+        self.place(deadline.max(self.last), entry);
+    }
+
+    fn place(&mut self, deadline: u64, entry: T) {
+        match (deadline ^ self.last).checked_ilog2() {
+            None => self.due.push_back(entry),
+            Some(bucket) => {
+                self.buckets[bucket as usize].push((deadline, entry));
+                self.filled |= 1 << bucket;
+            }
         }
     }
 
     /// Takes out the earliest entry, unless its deadline lies after `until`. Entries that are not `wanted` any more are
-    /// dropped on the way wherever a bucket has to be gone through, and may still come out otherwise.
+    /// dropped wherever a bucket has to be gone through; others of them may still come out.
     pub(super) fn pop(&mut self, until: u64, mut wanted: impl FnMut(&T) -> bool) -> Option<(u64, T)> {
         while self.due.is_empty() {
-            let bucket = self.buckets.iter().position(|bucket| !bucket.is_empty())?;
-            let entries = &mut self.buckets[bucket];
-            let before = entries.len();
-            entries.retain(|(_, entry)| wanted(entry));
-            self.len -= before - entries.len();
-            let Some(first) = entries.iter().map(|(deadline, _)| *deadline).min() else { continue };
-            if first > until {
+            if self.filled == 0 {
                 return None;
             }
-            self.last = first;
-            let mut moved = std::mem::take(&mut self.buckets[bucket]);
-            for (deadline, entry) in moved.drain(..) {
-                match bucket_of(deadline, first) {
-                    0 => self.due.push_back(entry),
-                    lower => self.buckets[lower].push((deadline, entry)),
+            let bucket = self.filled.trailing_zeros() as usize;
+            let entries = &mut self.buckets[bucket];
+            let (before, mut first) = (entries.len(), u64::MAX);
+            entries.retain(|(deadline, entry)| {
+                let kept = wanted(entry);
+                if kept {
+                    first = first.min(*deadline);
                 }
+                kept
+            });
+            self.len -= before - entries.len();
+            if !entries.is_empty() {
+                if first > until {
+                    return None;
+                }
+                self.last = first;
+            }
+            self.filled &= !(1 << bucket);
+            let mut moved = std::mem::take(entries);
+            for (deadline, entry) in moved.drain(..) {
+                self.place(deadline, entry);
             }
             // The emptied bucket keeps its memory: it will be filled again.
             self.buckets[bucket] = moved;
@@ -63,10 +82,6 @@ impl<T> RadixHeap<T> {
     pub(super) fn len(&self) -> usize {
         self.len
     }
-}
-
-fn bucket_of(deadline: u64, last: u64) -> usize {
-    (u64::BITS - (deadline ^ last).leading_zeros()) as usize
 }
 
 #[cfg(test)]

@@ -180,31 +180,36 @@ impl Client {
     ///
     /// # Errors
     /// The status with which the call ended after all attempts.
-    pub async fn call<Req, Resp>(&self, rpc: &Rpc<Req, Resp>, request: Req) -> Result<Resp, Status>
+    pub fn call<Req, Resp>(
+        &self,
+        rpc: &Rpc<Req, Resp>,
+        request: Req,
+    ) -> impl Future<Output = Result<Resp, Status>> + Send
     where
         Req: Send + Sync + 'static,
         Resp: Clone + Send + Sync + 'static,
     {
-        self.call_intended(self.edge.route.now(), rpc, request).await
+        self.call_intended(self.edge.route.now(), rpc, request)
     }
 
     /// The same for a call of an open loop: its latency counts from the moment at which it was to be sent.
     ///
     /// # Errors
     /// The status with which the call ended after all attempts.
-    pub async fn call_intended<Req, Resp>(
+    pub fn call_intended<Req, Resp>(
         &self,
         intended: Moment,
         rpc: &Rpc<Req, Resp>,
         request: Req,
-    ) -> Result<Resp, Status>
+    ) -> impl Future<Output = Result<Resp, Status>> + Send
     where
         Req: Send + Sync + 'static,
         Resp: Clone + Send + Sync + 'static,
     {
+        // Before there is a future, so that the request is not a part of it and of every future around it.
         let mut call = rpc.call(request);
         call.context = self.context.clone();
-        self.send(call, intended).await?.take()
+        async move { self.send(call, intended).await?.take() }
     }
 
     /// Passes a call on, with its deadline and attempt number: what a proxy does.

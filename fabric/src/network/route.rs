@@ -155,19 +155,18 @@ impl Route {
 
     /// One of the addresses that a name has now.
     async fn resolve(&self, name: &str) -> Result<Ipv4Addr, Status> {
-        let unresolved = |why: String| Status::unavailable(format!("{name} can't be resolved: {why}"));
-        let resolver = self
-            .resolver
-            .as_ref()
-            .ok_or_else(|| unresolved("the topology has no region.dns-service".into()))?;
+        // Not formatted: in a blackout most calls end here.
+        let unresolved = |why: &str| Status::unavailable([name, " can't be resolved: ", why].concat());
+        let resolver =
+            self.resolver.as_ref().ok_or_else(|| unresolved("the topology has no region.dns-service"))?;
         let answer =
-            resolver.resolve(name, RecordType::A).await.map_err(|error| unresolved(error.to_string()))?;
+            resolver.resolve(name, RecordType::A).await.map_err(|error| unresolved(&error.to_string()))?;
         let addresses: Vec<Ipv4Addr> = answer
             .records
             .iter()
             .filter_map(|record| if let RecordData::A(address) = record.data { Some(address) } else { None })
             .collect();
-        self.pick(&addresses).ok_or_else(|| unresolved(format!("{:?} with zero answers", answer.code)))
+        self.pick(&addresses).ok_or_else(|| unresolved(&format!("{:?} with zero answers", answer.code)))
     }
 
     fn any_peer(&self, edge: &Edge) -> Result<Ipv4Addr, Status> {

@@ -181,9 +181,9 @@ impl Store {
                 Change::Row { table, key, row } => {
                     if let Some(table) = self.tables.get_mut(&table) {
                         match row {
-                            Some(row) => table.rows.insert(key, row),
-                            None => table.rows.remove(&key),
-                        };
+                            Some(row) => table.put(key, row),
+                            None => table.remove(&key),
+                        }
                     }
                 }
                 Change::Record { table, record } => {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use eastfall_proto::dynamodb::Record;
+use eastfall_proto::shared::Shared;
 use tonic::Status;
 
 use super::error;
@@ -10,7 +11,7 @@ use super::error;
 /// The records of one table on one node (a shard), oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stream {
-    records: VecDeque<Record>,
+    records: VecDeque<Shared<Record>>,
 }
 
 impl Stream {
@@ -21,33 +22,34 @@ impl Stream {
 
     /// Adds the newest record.
     pub(super) fn push(&mut self, record: Record) {
-        self.records.push_back(record);
+        self.records.push_back(record.into());
     }
 
     /// Forgets the oldest record.
-    pub(super) fn pop(&mut self) -> Option<Record> {
-        self.records.pop_front()
+    pub(super) fn pop(&mut self) {
+        self.records.pop_front();
     }
 
     /// The records that were written before a moment (nanoseconds), oldest first. The newest record never counts: it
     /// keeps the numbering.
     pub fn written_before(&self, moment: u64) -> impl Iterator<Item = &Record> {
         let all_but_newest = self.records.len().saturating_sub(1);
-        self.records.iter().take(all_but_newest).take_while(move |record| record.written_at < moment)
+        let kept = self.records.iter().take(all_but_newest);
+        kept.map(|record| &**record).take_while(move |record| record.written_at < moment)
     }
 
     /// Up to `limit` records after a sequence number, and whether there are more. After 0: from the oldest kept.
     ///
     /// # Errors
     /// `TrimmedDataAccessException` if records right after that number are no longer kept.
-    pub fn after(&self, sequence_number: u64, limit: usize) -> Result<(Vec<Record>, bool), Status> {
+    pub fn after(&self, sequence_number: u64, limit: usize) -> Result<(Vec<Shared<Record>>, bool), Status> {
         let oldest = self.records.front().map_or(1, |record| record.sequence_number);
         if sequence_number > 0 && sequence_number + 1 < oldest {
             return Err(error::trimmed(oldest));
         }
         // Numbers have no gaps, so a record's place follows from its number.
         let from = ((sequence_number + 1).saturating_sub(oldest) as usize).min(self.records.len());
-        let records: Vec<Record> = self.records.range(from..).take(limit).cloned().collect();
+        let records: Vec<Shared<Record>> = self.records.range(from..).take(limit).cloned().collect();
         let more = from + records.len() < self.records.len();
         Ok((records, more))
     }
@@ -65,7 +67,7 @@ mod tests {
         stream
     }
 
-    fn numbers(records: &[Record]) -> Vec<u64> {
+    fn numbers(records: &[Shared<Record>]) -> Vec<u64> {
         records.iter().map(|record| record.sequence_number).collect()
     }
 

@@ -36,7 +36,10 @@ type SortBounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     schema: TableSchema,
+    /// Changed through [`Table::put`] and [`Table::remove`] only, which count.
     pub(super) rows: BTreeMap<RowKey, Row>,
+    /// Rows that hold an item.
+    items: usize,
     pub(super) stream: Stream,
 }
 
@@ -51,7 +54,7 @@ impl Row {
 impl Table {
     /// An empty table.
     pub fn new(schema: TableSchema) -> Self {
-        Table { schema, rows: BTreeMap::new(), stream: Stream::default() }
+        Table { schema, rows: BTreeMap::new(), items: 0, stream: Stream::default() }
     }
 
     /// How it names its items.
@@ -74,9 +77,22 @@ impl Table {
         self.rows.get(key).map(|row| &row.item).filter(|item| !item.is_empty())
     }
 
+    /// Has a key hold this row.
+    pub(super) fn put(&mut self, key: RowKey, row: Row) {
+        self.items += usize::from(!row.item.is_empty());
+        let before = self.rows.insert(key, row);
+        self.items -= usize::from(before.is_some_and(|row| !row.item.is_empty()));
+    }
+
+    /// Has a key hold nothing, not even the memory of a removal.
+    pub(super) fn remove(&mut self, key: &RowKey) {
+        let before = self.rows.remove(key);
+        self.items -= usize::from(before.is_some_and(|row| !row.item.is_empty()));
+    }
+
     /// How many items there are.
     pub fn len(&self) -> usize {
-        self.rows.values().filter(|row| !row.item.is_empty()).count()
+        self.items
     }
 
     /// True if there are no items.
@@ -212,7 +228,7 @@ mod tests {
             for customer in ["a", "b", "b\0"] {
                 let item = item([("customer", string(customer)), ("number", number(order))]);
                 let key = table.schema.row_key(&item).expect("a valid key");
-                table.rows.insert(key, Row { item, ..Row::default() });
+                table.put(key, Row { item, ..Row::default() });
             }
         }
         table
@@ -258,7 +274,8 @@ mod tests {
         let mut table = Table::new("blobs(owner, digest:B)".parse().expect("a valid table"));
         for digest in [vec![0xfe, 0xff], vec![0xff], vec![0xff, 0xff, 1]] {
             let item = item([("owner", string("o")), ("digest", bytes(digest))]);
-            table.rows.insert(table.schema.row_key(&item).expect("valid"), Row { item, ..Row::default() });
+            let key = table.schema.row_key(&item).expect("valid");
+            table.put(key, Row { item, ..Row::default() });
         }
         let count = |prefix: Vec<u8>| {
             let sort = Some(SortCondition { test: Some(Test::BeginsWith(bytes(prefix))) });
@@ -277,7 +294,8 @@ mod tests {
                 ("number", number(order)),
                 ("text", string(&"x".repeat(400_000))),
             ]);
-            table.rows.insert(table.schema.row_key(&item).expect("valid"), Row { item, ..Row::default() });
+            let key = table.schema.row_key(&item).expect("valid");
+            table.put(key, Row { item, ..Row::default() });
         }
         let response = table.query(&of_b(None)).expect("a valid query");
         assert_eq!(response.items.len(), 3);

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use eastfall_fabric::disk::{Disk, DiskError};
-use eastfall_fabric::dns::{self, Answer, Authority, Question, Soa};
+use eastfall_fabric::dns::{Answer, Authority, Question, Soa, canonical};
 use eastfall_fabric::rng::Rng;
 use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::route53::{Change, Precondition};
 use rand::RngExt as _;
 
 use super::answer::{addresses, answer, soa};
-use super::zone::{Refusal, Zones};
+use super::zone::{Refusal, Zones, is_within};
 use super::{Route53Params, zone::durable};
 use crate::settings::Settings;
 
@@ -44,7 +44,7 @@ impl Store {
         let (luck, disk) = (Mutex::new(world.rng("weighted records")), tokio::sync::Mutex::new(disk));
         let settings = Settings::new(&world);
         let store = Store { world, settings, zones, disk, luck, watched: Mutex::default() };
-        store.watch();
+        store.watch(|_| true);
         Ok(store)
     }
 
@@ -70,16 +70,19 @@ impl Store {
         let disk = self.disk.lock().await;
         let staged = self.zones().stage(zone, changes, precondition)?;
         disk.commit(durable::changes(&staged)).await?;
+        let zone = canonical(zone);
         if self.zones().merge(staged) {
-            self.watch();
+            // What another zone's names have can't have changed.
+            self.watch(|name| is_within(name, &zone));
         }
         Ok(())
     }
 
-    /// Says how many addresses the watched names have, and when one loses its last or gets its first.
-    fn watch(&self) {
+    /// Says how many addresses the watched names `among` these have, and when one loses its last or gets its first.
+    fn watch(&self, among: impl Fn(&str) -> bool) {
         let mut watched = lock(&self.watched);
-        for name in &self.settings.get().watch {
+        let settings = self.settings.get();
+        for name in settings.watch.iter().filter(|name| among(&canonical(name))) {
             let count = addresses(&self.zones(), name);
             let before = watched.get(name).copied();
             if before == Some(count) {
@@ -104,7 +107,7 @@ impl Authority for Store {
     }
 
     fn soa(&self, name: &str) -> Option<Soa> {
-        self.zones().of(&dns::canonical(name)).map(soa)
+        self.zones().of(&canonical(name)).map(soa)
     }
 }
 

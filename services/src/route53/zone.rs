@@ -82,12 +82,13 @@ impl Key {
 /// `a.b.c` as `c.b.a`.
 fn reversed(name: &str) -> String {
     let mut reversed = String::with_capacity(name.len());
-    for (position, label) in name.rsplit('.').enumerate() {
-        if position > 0 {
-            reversed.push('.');
-        }
-        reversed.push_str(label);
+    let mut end = name.len();
+    for (dot, _) in name.bytes().enumerate().rev().filter(|(_, byte)| *byte == b'.') {
+        reversed.push_str(&name[dot + 1..end]);
+        reversed.push('.');
+        end = dot;
     }
+    reversed.push_str(&name[..end]);
     reversed
 }
 

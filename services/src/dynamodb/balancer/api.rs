@@ -1,6 +1,7 @@
 //! The public API: each request goes to the node, or nodes, of its items, with its deadline.
 
 use eastfall_proto::dynamodb::dynamo_db_server::DynamoDb;
+use eastfall_proto::shared::Shared;
 use tonic::{Request, Response};
 
 use super::*;
@@ -74,7 +75,7 @@ impl Balancer {
     ) -> Result<ApplyRecordsResponse, Status> {
         within(APPLIED_RECORDS, request.records.len())?;
         let schema = self.schema(context, &request.table_name).await?;
-        let mut parts: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
+        let mut parts: BTreeMap<u32, Vec<Shared<Record>>> = BTreeMap::new();
         for record in request.records {
             let key = schema.row_key(&record.key)?;
             parts.entry(self.node_of_key(&request.table_name, &key)).or_default().push(record);

@@ -1,7 +1,10 @@
 //! Streams on one node: reading them, applying another region's, and forgetting what is old.
 
-use super::*;
 use std::sync::Weak;
+
+use eastfall_proto::shared::Shared;
+
+use super::*;
 
 /// Records of one answer, unless fewer are asked for (published: 1,000).
 const RECORDS: usize = 1000;
@@ -32,7 +35,7 @@ impl Node {
         within(APPLIED_RECORDS, request.records.len())?;
         let costs = self.read(|store| {
             let schema = store.table(&request.table_name)?.schema();
-            let cost = |record: &Record| {
+            let cost = |record: &Shared<Record>| {
                 let partition = self.partition(&request.table_name, &schema.row_key(&record.key)?);
                 Ok((partition, write_cost(size(&record.new_image))))
             };

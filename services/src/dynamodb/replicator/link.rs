@@ -8,6 +8,7 @@ use eastfall_fabric::disk::Disk;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::dynamodb::{dynamo_db_api, *};
+use eastfall_proto::shared::Shared;
 use eastfall_topology::{Moment, Span};
 use tonic::{Code, Status};
 
@@ -189,7 +190,7 @@ impl Link {
             Err(status) => return Err(status),
         };
         let last = batch.records.last().map(|record| (record.sequence_number, record.written_at));
-        let records: Vec<Record> =
+        let records: Vec<Shared<Record>> =
             batch.records.into_iter().filter(|record| record.region == self.from.0).collect();
         let count = records.len();
         if count > 0 {

@@ -48,7 +48,9 @@ fn record_key(table: &str, sequence_number: u64) -> Vec<u8> {
 
 /// A kind, parts with their lengths, and a last part that needs none.
 fn key(kind: u8, parts: &[&[u8]], last: &[u8]) -> Vec<u8> {
-    let mut key = vec![kind];
+    let length = 1 + parts.iter().map(|part| 2 + part.len()).sum::<usize>() + last.len();
+    let mut key = Vec::with_capacity(length);
+    key.push(kind);
     for part in parts {
         key.extend_from_slice(&(part.len() as u16).to_be_bytes());
         key.extend_from_slice(part);

@@ -1,5 +1,7 @@
 //! Applying another region's changes: the last writer wins, whatever the order in which changes arrive.
 
+use eastfall_proto::shared::Shared;
+
 use super::*;
 
 impl Store {
@@ -9,7 +11,11 @@ impl Store {
     /// # Errors
     /// `TransactionConflictException` if a transaction holds one of the items (none of the changes is then planned),
     /// `ValidationException` if a key does not fit or the table keeps no stream.
-    pub fn apply_records(&self, table: &str, records: &[Record]) -> Result<(Vec<Change>, u32, u32), Status> {
+    pub fn apply_records(
+        &self,
+        table: &str,
+        records: &[Shared<Record>],
+    ) -> Result<(Vec<Change>, u32, u32), Status> {
         let table = self.table(table)?;
         if !table.schema().stream() {
             let name = table.schema().name();

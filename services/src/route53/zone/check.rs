@@ -1,7 +1,7 @@
 //! What a change must be to be considered at all, and why batches are refused.
 
-use eastfall_fabric::dns::canonical;
-use eastfall_proto::route53::{AliasTarget, Change, RecordSet, RecordType};
+use eastfall_fabric::dns::{canonical, make_canonical};
+use eastfall_proto::route53::{Change, RecordSet, RecordType};
 
 use super::{MAX_CHANGES, is_within};
 
@@ -72,9 +72,11 @@ pub(super) fn about(record: &RecordSet, what: &str) -> String {
 
 /// The record of a change with canonical names, sound in itself.
 pub(super) fn record(zone: &str, change: &Change) -> Result<RecordSet, String> {
-    let record = change.record.as_ref().ok_or("names no record")?;
-    let alias = record.alias.as_ref().map(|alias| AliasTarget { name: canonical(&alias.name) });
-    let record = RecordSet { name: canonical(&record.name), alias, ..record.clone() };
+    let mut record = change.record.clone().ok_or("names no record")?;
+    make_canonical(&mut record.name);
+    if let Some(alias) = &mut record.alias {
+        make_canonical(&mut alias.name);
+    }
     name(&record.name).map_err(|refusal| refusal.to_string())?;
     if !is_within(&record.name, zone) {
         return Err(about(&record, &format!("is not in zone {zone}")));

@@ -78,7 +78,10 @@ fn zone_entry(name: &str, negative_ttl: u32, serial: u32) -> Write {
 
 /// Names, types and set identifiers with a zero byte between them, which none of them has.
 fn entry(kind: u8, parts: &[&str]) -> Vec<u8> {
-    let mut key = vec![kind];
-    key.extend_from_slice(parts.join("\0").as_bytes());
+    let mut key = Vec::with_capacity(parts.iter().map(|part| 1 + part.len()).sum());
+    for (position, part) in parts.iter().enumerate() {
+        key.push(if position == 0 { kind } else { 0 });
+        key.extend_from_slice(part.as_bytes());
+    }
     key
 }

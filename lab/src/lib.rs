@@ -2,6 +2,10 @@
 //!
 //! The `eastfall` program is a thin `main` over this library, so that benches and tests can use the same parts.
 
+/// A simulated call makes some dozens of small allocations, so the allocator is a good part of what a run costs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod cli;
 pub mod compare;
 pub mod conclusion;

@@ -52,6 +52,9 @@ eastfall_topology::params! {
         /// The operators' throttle: attempts are admitted at this share of what the workers can establish, and all others
         /// are refused at once. `none`: all are admitted.
         admission: Option<f64> = "none", range 0.0001..=1000.0;
+        /// How often a host writes its sign of life to the store; while it can't, it refuses attempts at once (inferred:
+        /// without the store no lease can be established).
+        heartbeat: Span = "10s", range "100ms"..="1h";
         /// How long after the run's start the host turns to its store (ours: names and tables have to exist by then).
         start_delay: Span = "1m", range "0s"..="1d";
     }
@@ -90,6 +93,7 @@ async fn start(world: World) -> Result<(), StartError> {
         askers: BTreeMap::new(),
         book,
         admission: TokenBucket::full(&RateLimit { per_second: 1.0, burst: 1 }, now),
+        store_answers: false,
     };
     let host = Arc::new(Host {
         store: Store::new(world.dial(&callee_of_kind(&world, BalancerParams::SCHEMA.name)?)?),
@@ -154,6 +158,8 @@ struct State {
     askers: BTreeMap<Ticket, oneshot::Sender<Result<Moment, Status>>>,
     book: Book,
     admission: TokenBucket,
+    /// Whether the last sign of life reached the store.
+    store_answers: bool,
 }
 
 impl Host {

@@ -19,6 +19,8 @@ use dynamo_db_api as api;
 
 /// Leases by DWFM host and droplet.
 pub(super) const LEASES: &str = "droplet-leases";
+/// The hosts' signs of life.
+const HOSTS: &str = "dwfm-hosts";
 /// Changes that were accepted and not yet applied, by DWFM host and instance.
 const CHANGES: &str = "droplet-changes";
 /// Instances by their id.
@@ -26,7 +28,8 @@ const INSTANCES: &str = "ec2-instances";
 /// The instances that a client's token has launched.
 const LAUNCHES: &str = "ec2-launches";
 
-const SCHEMAS: [&str; 4] = [
+const SCHEMAS: [&str; 5] = [
+    "dwfm-hosts(host)",
     "droplet-leases(host,droplet)",
     "droplet-changes(host,instance)",
     "ec2-instances(instance)",
@@ -83,12 +86,9 @@ impl Store {
 
     // === Leases ===
 
-    /// Reads a lease before it is asked for: whether the store can be reached is known before anybody queues.
-    pub(super) async fn lease(&self, host: &str, droplet: u32) -> Result<Option<Moment>, Status> {
-        let key = item([("host", string(host)), ("droplet", string(&droplet_key(droplet)))]);
-        let request = GetItemRequest { table_name: LEASES.to_owned(), key, consistent_read: true };
-        let found = self.client.call(&api::GET_ITEM, request).await?.item;
-        Ok(value::parsed(&found, "until").map(Moment::from_nanos))
+    /// A host's sign of life: whether the store can be reached, known before anybody queues.
+    pub(super) async fn beat(&self, host: &str, at: Moment) -> Result<(), Status> {
+        self.put(HOSTS, item([("host", string(host)), ("seen", number(at.as_nanos()))]), None).await
     }
 
     /// Writes one lease, unless it has been written with a later end: an attempt of long ago must not undo a newer one.

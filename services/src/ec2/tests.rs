@@ -28,6 +28,7 @@ check-period = "10s"
 lease = "35s"
 check-time = "1ms"
 start-delay = "0s"
+heartbeat = "100ms"
 restart-delay = "1s"
 calls.db = { timeout = "5s" }
 calls.droplets = { timeout = "5s" }

@@ -24,6 +24,8 @@ impl Host {
         clock.sleep_until(Moment::START + self.settings.get().start_delay).await;
         self.store.prepare(&self.world).await;
         self.load().await;
+        let host = Arc::clone(&self);
+        self.world.spawn(async move { host.keep_beating().await });
         let groups = self.layout.owned_by(self.number).div_ceil(BATCH as u32).max(1);
         let mut next = clock.now();
         loop {
@@ -33,6 +35,17 @@ impl Host {
                 self.begin_check(group);
             }
             self.say();
+        }
+    }
+
+    async fn keep_beating(&self) {
+        loop {
+            let reached = self.store.beat(&self.name, self.world.now()).await.is_ok();
+            if std::mem::replace(&mut self.state().store_answers, reached) != reached {
+                let reached = if reached { "yes" } else { "no" };
+                self.world.record().event("dwfm.store", &[("reached", reached.to_owned())]);
+            }
+            self.world.sleep(self.settings.get().heartbeat).await;
         }
     }
 

@@ -202,7 +202,7 @@ fn layers(
         // Innermost: it starts when the attempt is sent, and everybody around sees it as an ending.
         .layer(TimeoutLayer::new(clock, policy.timeout, policy.propagate_deadline))
         .service(transport);
-    Box::new(service)
+    Box::new(Mutex::new(service))
 }
 
 /// Layers whose type is forgotten: each policy makes another.
@@ -210,19 +210,19 @@ trait Layers: Send + Sync {
     fn send(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = AttemptResult> + Send>>;
 }
 
-impl<S> Layers for S
+impl<S> Layers for Mutex<S>
 where
-    S: Service<Attempt, Response = Payload, Error = Failure> + Clone + Send + Sync + 'static,
+    S: Service<Attempt, Response = Payload, Error = Failure> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     fn send(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = AttemptResult> + Send>> {
-        let mut service = self.clone();
-        // All of our layers are ready at any time: what waits, waits in the call. So the call's future can go into its box
-        // at once, without the one around it that would wait for the service.
+        let mut service = lock(self);
+        // All of our layers are ready at any time: what waits, waits in the call. So one service will do for all calls, and a
+        // call's future goes into its box without another around it that would wait for the service.
         match service.ready().now_or_never() {
             Some(Ok(ready)) => Box::pin(ready.call(attempt)),
             Some(Err(failure)) => Box::pin(std::future::ready(Err(failure))),
-            None => Box::pin(service.oneshot(attempt)),
+            None => Box::pin(service.clone().oneshot(attempt)),
         }
     }
 }

@@ -50,7 +50,8 @@ struct Slot {
 
 enum State {
     Free,
-    Waiting(TaskFuture),
+    /// With its waker, so that polling counts no references.
+    Waiting(TaskFuture, Waker),
     /// Its future is on the stack of `poll`.
     Running,
     /// Killed while on that stack: to be dropped as soon as it returns.
@@ -177,13 +178,14 @@ pub fn spawn(owner: Owner, future: TaskFuture) -> u32 {
             Some(slot) => {
                 let task = &mut core.tasks[slot as usize];
                 task.owner = owner;
-                task.state = State::Waiting(future);
+                task.state = State::Waiting(future, Waker::from(Arc::clone(&task.waker)));
                 slot
             }
             None => {
                 let slot = core.tasks.len() as u32;
                 let waker = Arc::new(TaskWaker { slot, queued: AtomicBool::new(false) });
-                core.tasks.push(Slot { owner, state: State::Waiting(future), waker });
+                let state = State::Waiting(future, Waker::from(Arc::clone(&waker)));
+                core.tasks.push(Slot { owner, state, waker });
                 slot
             }
         };
@@ -203,7 +205,7 @@ pub fn kill(owner: Owner) {
                 continue;
             }
             match task.state {
-                State::Waiting(_) => {
+                State::Waiting(..) => {
                     dropped.push(std::mem::replace(&mut task.state, State::Free));
                     core.free.push(slot as u32);
                     core.live -= 1;
@@ -313,7 +315,7 @@ fn poll(slot: u32) {
         }
         task.waker.queued.store(false, Ordering::Relaxed);
         match std::mem::replace(&mut task.state, State::Running) {
-            State::Waiting(future) => Some((future, Waker::from(Arc::clone(&task.waker)))),
+            State::Waiting(future, waker) => Some((future, waker)),
             other => {
                 task.state = other;
                 None
@@ -330,7 +332,7 @@ fn poll(slot: u32) {
             core.live -= 1;
             Some(future)
         } else {
-            task.state = State::Waiting(future);
+            task.state = State::Waiting(future, waker);
             None
         }
     });

@@ -221,7 +221,8 @@ impl<'a> Plan<'a> {
 
     fn write(&mut self, write: &Write) -> Result<Written, Status> {
         let table = self.store.table(&write.table)?;
-        let before = table.item(&write.key);
+        let existing = table.row(&write.key);
+        let before = existing.and_then(Row::held);
         let effect = write.effect(table.schema(), before)?;
         let item = match &effect {
             Effect::Nothing => None,
@@ -230,7 +231,7 @@ impl<'a> Plan<'a> {
         };
         if let Some(item) = item {
             // Later than what is there, also when both come in the same nanosecond or another region's clock is ahead.
-            let after = table.row(&write.key).map_or(0, |row| row.written_at + 1);
+            let after = existing.map_or(0, |row| row.written_at + 1);
             let row = Row { item, written_at: self.now.max(after), region: self.store.region.clone() };
             self.row(table, write.key.clone(), write.key_attributes().clone(), row);
         }

@@ -44,6 +44,11 @@ pub struct Table {
 }
 
 impl Row {
+    /// The item, unless this is the memory of a removal.
+    pub fn held(&self) -> Option<&Item> {
+        (!self.item.is_empty()).then_some(&self.item)
+    }
+
     /// The later of two writes wins; of two at the same moment, that of the greater region name, so that all regions
     /// agree.
     pub fn supersedes(&self, other: &Row) -> bool {
@@ -74,7 +79,7 @@ impl Table {
 
     /// The item with this key.
     pub fn item(&self, key: &RowKey) -> Option<&Item> {
-        self.rows.get(key).map(|row| &row.item).filter(|item| !item.is_empty())
+        self.row(key).and_then(Row::held)
     }
 
     /// Has a key hold this row.

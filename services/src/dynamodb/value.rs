@@ -25,7 +25,11 @@ pub fn bytes(bytes: Vec<u8>) -> AttributeValue {
 
 /// An item of these attributes.
 pub fn item<const COUNT: usize>(attributes: [(&str, AttributeValue); COUNT]) -> Item {
-    Item::from(attributes.map(|(name, value)| (name.to_owned(), value)))
+    let mut item = Item::new();
+    for (name, value) in attributes {
+        item.insert(name.to_owned(), value);
+    }
+    item
 }
 
 /// The text of a string attribute.

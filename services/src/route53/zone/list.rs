@@ -27,12 +27,12 @@ impl Zone {
             reversed(&canonical(&request.start_name))
         };
         let limit = if request.max_items == 0 { PAGE } else { (request.max_items as usize).min(PAGE) };
-        let below = format!("{within}.");
         let mut page = Page::default();
         // Siblings such as `x-y` stand between `x` and what is below it, since a hyphen sorts before a dot.
         let near = self.records.range(Key::first(from)..);
         let near = near.take_while(|(key, _)| key.reversed.starts_with(&within));
-        let all = near.filter(|(key, _)| key.reversed == within || key.reversed.starts_with(&below));
+        let all =
+            near.filter(|(key, _)| matches!(key.reversed.as_bytes().get(within.len()), None | Some(b'.')));
         for (key, record) in all {
             if request.r#type != RecordType::Unspecified as i32 && request.r#type != key.record_type {
                 continue;

@@ -47,7 +47,9 @@ impl Host {
         }
         if !self.state().store_answers {
             record.count(STORE_FAILED, 1);
-            return Err(Status::unavailable("the store of leases can't be reached; ask again at the next turn"));
+            return Err(Status::unavailable(
+                "the store of leases can't be reached; ask again at the next turn",
+            ));
         }
         let now = self.world.now();
         let deadline = context.deadline.map(Moment::from_nanos);

@@ -72,7 +72,7 @@ pub struct Scenario {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub settings: Vec<String>,
     /// Multiply arrivals, populations and capacities together. Default: 1 in virtual time; live, what fits the machine.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub load: Option<f64>,
     /// Leave out all that operators did.
     #[arg(long)]

@@ -20,6 +20,7 @@ use tonic::Status;
 
 use self::line::{Line, Next, Shed, Ticket};
 use crate::clock::Clock;
+use crate::record::ServerRecorder;
 use crate::rng::Rng;
 
 /// Workers and a queue; clones are handles to the same ones.
@@ -52,9 +53,9 @@ pub struct Visit {
 }
 
 impl Station {
-    /// A station with nobody in it.
-    pub fn new(clock: Clock, rng: Rng, capacity: Capacity) -> Self {
-        let state = State { busy: 0, line: Line::new(rng, capacity) };
+    /// A station with nobody in it. `rng` is its own stream, for service times; `recorder` is told of its queue's length.
+    pub fn new(clock: Clock, rng: Rng, capacity: Capacity, recorder: ServerRecorder) -> Self {
+        let state = State { busy: 0, line: Line::new(rng, capacity, recorder) };
         Station { clock, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -178,7 +179,7 @@ impl Drop for Queued<'_> {
             return;
         }
         let called = {
-            self.station.state().line.leave(self.ticket);
+            self.station.state().line.leave(self.ticket, self.station.clock.now());
             matches!(self.wait.try_recv(), Ok(Turn::Begin(_)))
         };
         if called {

@@ -34,7 +34,7 @@ pub fn conclusion(session: &Session, conclusion: &Conclusion, folder: &Path) -> 
             .collect();
         let windows = if windows.is_empty() { "none".to_owned() } else { windows.join(", ") };
         let (requests, failed, rejected) = (system.requests, system.failed, system.rejected);
-        let p99 = format!("{:.0} ms", system.p99_ms);
+        let p99 = millis(system.p99_ms);
         let _ = writeln!(out, "{name:<28} {requests:>10} {failed:>9} {rejected:>9} {p99:>9}  {windows}");
     }
     let checks = &conclusion.evaluation.checks;
@@ -57,6 +57,12 @@ pub fn conclusion(session: &Session, conclusion: &Conclusion, folder: &Path) -> 
         folder.display()
     );
     out
+}
+
+/// Milliseconds in three or four characters: a queue that is measured in microseconds is not `0 ms` long.
+fn millis(millis: f64) -> String {
+    let digits = if millis < 10.0 { 2 } else { 0 };
+    format!("{millis:.digits$} ms")
 }
 
 /// A date without its offset, and with a space: `2025-10-20 02:25:00`.

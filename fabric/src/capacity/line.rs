@@ -11,6 +11,7 @@ use eastfall_topology::{Capacity, Discipline, Distribution};
 use tonic::Status;
 
 use crate::distribution::draw;
+use crate::record::ServerRecorder;
 use crate::rng::Rng;
 
 /// A queue in front of workers, by a service's capacity.
@@ -18,6 +19,7 @@ use crate::rng::Rng;
 pub struct Line<T> {
     capacity: Capacity,
     rng: Rng,
+    recorder: ServerRecorder,
     /// In the order of their tickets, so that one that goes away is found quickly.
     waiting: VecDeque<Waiter<T>>,
     tickets: u64,
@@ -84,9 +86,9 @@ impl From<Shed> for Status {
 pub struct Full;
 
 impl<T> Line<T> {
-    /// An empty line. `rng` is its own stream, for service times.
-    pub fn new(rng: Rng, capacity: Capacity) -> Self {
-        Line { capacity, rng, waiting: VecDeque::new(), tickets: 0, codel: Codel::default() }
+    /// An empty line. `rng` is its own stream, for service times; `recorder` is told of its length.
+    pub fn new(rng: Rng, capacity: Capacity, recorder: ServerRecorder) -> Self {
+        Line { capacity, rng, recorder, waiting: VecDeque::new(), tickets: 0, codel: Codel::default() }
     }
 
     /// The settings in force.
@@ -124,14 +126,17 @@ impl<T> Line<T> {
     pub fn join_anyway(&mut self, arrived: Moment, deadline: Option<Moment>, item: T) -> Ticket {
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
+        self.recorder.joined_queue(arrived);
         self.waiting.push_back(Waiter { ticket, arrived, deadline, item });
         ticket
     }
 
     /// Leaves the line, if it is still in it.
-    pub fn leave(&mut self, ticket: Ticket) -> Option<T> {
+    pub fn leave(&mut self, ticket: Ticket, now: Moment) -> Option<T> {
         let position = self.waiting.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
-        self.waiting.remove(position).map(|waiter| waiter.item)
+        let waiter = self.waiting.remove(position)?;
+        self.recorder.left_queue(now);
+        Some(waiter.item)
     }
 
     /// Takes the next for a worker that is free from a moment on.
@@ -143,6 +148,7 @@ impl<T> Line<T> {
         let Waiter { ticket, arrived, deadline, item } = waiter?;
         // A worker can't begin what has not arrived.
         let begins = free_from.max(arrived);
+        self.recorder.left_queue(begins);
         let why = match self.capacity.queue.discipline {
             Discipline::DropExpired => {
                 deadline.is_some_and(|deadline| deadline <= begins).then_some(Shed::Expired)

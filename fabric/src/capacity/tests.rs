@@ -4,6 +4,7 @@ use std::future::Future as _;
 
 use super::*;
 use crate::engine::sim;
+use crate::record::{Origin, Recorder, Report};
 use crate::rng::stream;
 use eastfall_topology::{Discipline, Queue};
 
@@ -16,10 +17,15 @@ fn capacity(discipline: Discipline, limit: Option<u32>) -> Capacity {
     }
 }
 
+fn new_station(capacity: Capacity) -> Station {
+    let clock = Clock::virtual_time();
+    Station::new(clock, stream(1, "station"), capacity, ServerRecorder::default())
+}
+
 /// Lets `count` requests arrive at once, each with this deadline, and returns what each met.
 fn burst(capacity: Capacity, count: u64, deadline: Option<Moment>) -> Vec<Result<Visit, Status>> {
     sim::reset();
-    let station = Station::new(Clock::virtual_time(), stream(1, "station"), capacity);
+    let station = new_station(capacity);
     let results = Arc::new(Mutex::new(Vec::new()));
     for number in 0..count {
         let (station, results) = (station.clone(), Arc::clone(&results));
@@ -72,7 +78,7 @@ fn expired_work_is_dropped_unserved() {
 fn given_up(number: u64) -> (Vec<Option<u64>>, usize) {
     sim::reset();
     let clock = Clock::virtual_time();
-    let station = Station::new(clock, stream(1, "station"), capacity(Discipline::Fifo, None));
+    let station = new_station(capacity(Discipline::Fifo, None));
     let departed = Arc::new(Mutex::new(vec![None; 3]));
     for each in 0..3 {
         let (station, departed) = (station.clone(), Arc::clone(&departed));
@@ -106,9 +112,39 @@ fn work_given_up_in_the_queue_leaves_its_place() {
 }
 
 #[test]
+fn the_queue_s_length_over_time_counts_those_who_leave_unserved_as_long_as_they_were_there() {
+    sim::reset();
+    let clock = Clock::virtual_time();
+    let origin = Origin { system: "s".into(), service: "s".into(), instance: "s".into() };
+    let recorder = Recorder::new(clock, origin, Span::MAX);
+    let capacity = capacity(Discipline::Fifo, None);
+    let station = Station::new(clock, stream(1, "station"), capacity, recorder.server());
+    for patience in [Span::MAX, Span::from_millis(500), Span::MAX, Span::MAX] {
+        let station = station.clone();
+        let visit = async move { drop(clock.timeout(patience, station.visit(None, None, 1.0)).await) };
+        sim::spawn(sim::Owner(1), Box::pin(visit));
+    }
+    let queue_seconds = |until: Moment| {
+        sim::run_until(until);
+        let readings = recorder.take(until).into_iter().filter_map(|report| match report {
+            Report::Sample(sample) => Some(sample.readings),
+            _ => None,
+        });
+        readings.flatten().find(|reading| &*reading.name == "server.queue_s").map(|reading| reading.value)
+    };
+    // Three wait, one of them for half a second; the others begin after one second and after two.
+    assert_eq!(queue_seconds(Moment::START + Span::from_millis(1_500)), Some(0.5 + 1.0 + 1.5));
+    assert_eq!(
+        queue_seconds(Moment::START + Span::from_secs(10)),
+        Some(0.5),
+        "what was told is not told again"
+    );
+}
+
+#[test]
 fn a_turn_that_comes_to_somebody_who_just_left_goes_to_the_next() {
     sim::reset();
-    let station = Station::new(Clock::virtual_time(), stream(1, "station"), capacity(Discipline::Fifo, None));
+    let station = new_station(capacity(Discipline::Fifo, None));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let first = Box::pin(station.enter(None)).as_mut().poll(&mut context);
     let [mut second, mut third] = [0, 1].map(|_| Box::pin(station.enter(None)));

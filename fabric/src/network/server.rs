@@ -52,10 +52,10 @@ impl Server {
     ) -> Arc<Self> {
         let capacity = world.service(|service| service.capacity.clone()).flatten();
         let cancels = AtomicBool::new(serving.own_queue || cancels(capacity.as_ref()));
-        let station = capacity
-            .filter(|_| !serving.own_queue)
-            .map(|capacity| Station::new(world.clock(), world.rng("service-times"), capacity));
         let recorder = world.record().server();
+        let station = capacity.filter(|_| !serving.own_queue).map(|capacity| {
+            Station::new(world.clock(), world.rng("service-times"), capacity, recorder.clone())
+        });
         let server = Arc::new(Server { world: world.clone(), apis, station, serving, recorder, cancels });
         let watcher: Weak<Server> = Arc::downgrade(&server);
         world.region().watch(watcher);

@@ -135,7 +135,7 @@ impl Recorder {
             let fields = [("count", dropped.to_string()), ("limit", EVENTS_AT_MOST.to_string())];
             reports.push(Report::Event(self.make_event(at, "record.events-dropped", &fields)));
         }
-        let readings = books.readings(last);
+        let readings = books.readings(at, last);
         if !readings.is_empty() {
             let Origin { service, instance, .. } = self.0.origin.clone();
             reports.push(Report::Sample(Sample { at, service, instance, readings }));
@@ -181,8 +181,8 @@ impl Recorder {
 }
 
 impl Books {
-    fn readings(&mut self, last: bool) -> Vec<Reading> {
-        let mut readings = Vec::with_capacity(self.gauges.len() + self.counts.len() + 9);
+    fn readings(&mut self, at: Moment, last: bool) -> Vec<Reading> {
+        let mut readings = Vec::with_capacity(self.gauges.len() + self.counts.len() + 11);
         if !last {
             readings.extend(self.gauges.iter().map(|(name, &(aggregate, value))| Reading {
                 name: Arc::clone(name),
@@ -195,7 +195,7 @@ impl Books {
             readings.push(Reading { name: Arc::clone(name), aggregate: Aggregate::Count, value });
         }
         if let Some(server) = &self.server {
-            readings.extend(server.take());
+            readings.extend(server.take(at));
         }
         readings
     }

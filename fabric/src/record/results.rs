@@ -206,7 +206,9 @@ impl Results {
             cancelled: count("cancelled"),
             late: count("late"),
             waited: count("waited"),
+            queued: count("queued"),
             wait: Span::from_secs_f64(total("wait_s")),
+            queue: Span::from_secs_f64(total("queue_s")),
             time: Span::from_secs_f64(total("time_s")),
             wasted: Span::from_secs_f64(total("wasted_s")),
         }

@@ -12,13 +12,15 @@ use super::{Aggregate, EdgeKey, Origin, Reading, Waste, WasteReport};
 
 const LONGEST_WAIT: &str = "server.longest_wait_s";
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "server.served",
     "server.rejected",
     "server.cancelled",
     "server.late",
     "server.waited",
+    "server.queued",
     "server.wait_s",
+    "server.queue_s",
     "server.time_s",
     "server.wasted_s",
     LONGEST_WAIT,
@@ -40,10 +42,15 @@ pub enum Fate {
 
 /// Records what one instance served. Cheap to clone.
 ///
-/// Its series are `<service>.server.served`, `rejected`, `cancelled`, `late` and `waited` (counts), `wait_s` and `time_s`
-/// (seconds that requests waited for a worker, and spent here in all if they were not refused: divided by `waited` and by
-/// `served` + `cancelled` the mean, divided by the sampling interval the mean number present, by Little's law), `wasted_s`
-/// (seconds of workers' time that went into requests whose callers had given up) and `longest_wait_s`.
+/// Its series are `<service>.server.served`, `rejected`, `cancelled`, `late`, `waited` and `queued` (counts: a request
+/// that got a worker has waited, if only for no time; one for which no worker was free has queued), `wait_s` and
+/// `time_s` (seconds that requests waited for a worker, and spent here in all if they were not refused: divided by `waited`
+/// and by `served` + `cancelled` the mean), `queue_s` (the queue's length, added up over time: divided by the sampling
+/// interval the mean length), `wasted_s` (seconds of workers' time that went into requests whose callers had given up) and
+/// `longest_wait_s`.
+///
+/// `wait_s` is told by requests, as each gets its worker, and `queue_s` by the queue, as its length changes. By Little's law
+/// the two are equal over any time at whose ends the queue is empty and in which nobody leaves it unserved.
 #[derive(Clone, Debug, Default)]
 pub struct ServerRecorder(Arc<Mutex<Book>>);
 
@@ -54,6 +61,8 @@ struct Book {
     cancelled: u64,
     late: u64,
     waited: u64,
+    queued: u64,
+    queue: Queue,
     wait: Span,
     time: Span,
     wasted: Span,
@@ -62,11 +71,43 @@ struct Book {
     wastes: Vec<(Arc<str>, Waste)>,
 }
 
+/// How many wait in an instance's queues, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Queue {
+    length: u64,
+    since: Moment,
+    /// The length, added up over time since it was last handed over.
+    sum: Span,
+}
+
+impl Queue {
+    /// Adds up to a moment. A timer that fired late tells of an earlier one than has been added up to; that adds nothing.
+    fn advance(&mut self, to: Moment) {
+        self.sum += to.since(self.since) * self.length;
+        self.since = self.since.max(to);
+    }
+}
+
 impl ServerRecorder {
+    /// A request waits for a worker.
+    pub fn joined_queue(&self, at: Moment) {
+        let mut book = self.book();
+        book.queue.advance(at);
+        book.queue.length += 1;
+    }
+
+    /// A request is no longer in the queue, for whatever reason.
+    pub fn left_queue(&self, at: Moment) {
+        let mut book = self.book();
+        book.queue.advance(at);
+        book.queue.length = book.queue.length.saturating_sub(1);
+    }
+
     /// A request got a worker after waiting so long.
     pub fn waited(&self, wait: Span) {
         let mut book = self.book();
         book.waited += 1;
+        book.queued += u64::from(!wait.is_zero());
         book.wait += wait;
         book.longest_wait = book.longest_wait.max(wait);
     }
@@ -100,16 +141,19 @@ impl ServerRecorder {
         }
     }
 
-    /// Hands over what came together.
-    pub(super) fn take(&self) -> [Reading; NAMES.len()] {
+    /// Hands over what came together until a moment.
+    pub(super) fn take(&self, at: Moment) -> [Reading; NAMES.len()] {
         let mut book = self.book();
+        book.queue.advance(at);
+        let queue = Queue { sum: Span::ZERO, ..book.queue };
         let wastes = std::mem::take(&mut book.wastes);
-        let book = std::mem::replace(&mut *book, Book { wastes, ..Book::default() });
-        let counts = [book.served, book.refused, book.cancelled, book.late, book.waited];
-        let [served, refused, cancelled, late, waited] = counts.map(|count| count as f64);
-        let times = [book.wait, book.time, book.wasted, book.longest_wait].map(Span::as_secs_f64);
-        let [wait, time, wasted, longest_wait] = times;
-        let values = [served, refused, cancelled, late, waited, wait, time, wasted, longest_wait];
+        let book = std::mem::replace(&mut *book, Book { wastes, queue, ..Book::default() });
+        let counts = [book.served, book.refused, book.cancelled, book.late, book.waited, book.queued];
+        let [served, refused, cancelled, late, waited, queued] = counts.map(|count| count as f64);
+        let times = [book.wait, book.queue.sum, book.time, book.wasted, book.longest_wait];
+        let [wait, queue, time, wasted, longest_wait] = times.map(Span::as_secs_f64);
+        let values =
+            [served, refused, cancelled, late, waited, queued, wait, queue, time, wasted, longest_wait];
         std::array::from_fn(|index| Reading {
             name: Arc::clone(&INTERNED[index]),
             aggregate: if NAMES[index] == LONGEST_WAIT { Aggregate::Maximum } else { Aggregate::Count },

@@ -92,8 +92,12 @@ pub struct ServerTotals {
     pub late: u64,
     /// Requests that got a worker.
     pub waited: u64,
+    /// How many of these found no free worker and had to wait.
+    pub queued: u64,
     /// How long all of these waited, together.
     pub wait: Span,
+    /// The queue's length, added up over time.
+    pub queue: Span,
     /// How long all answered and cancelled requests were here, together.
     pub time: Span,
     /// Workers' time that went into requests whose callers had given up.

@@ -87,7 +87,7 @@ async fn start(world: World) -> Result<(), StartError> {
         book.extend_all(now + settings.get().lease);
     }
     let state = State {
-        line: Line::new(world.rng("work-times"), capacity),
+        line: Line::new(world.rng("work-times"), capacity, world.record().server()),
         topology: world.topology(),
         busy: 0,
         askers: BTreeMap::new(),

@@ -137,6 +137,8 @@ fn servers_tell_work_from_wasted_work() {
     let mut results = Results::new(layout());
     let storage = recorder("dynamodb", "dynamodb-1");
     let server = storage.server();
+    (0..3).for_each(|_| server.joined_queue(at(0)));
+    (1..4).for_each(|second| server.left_queue(at(second)));
     for number in 0..4 {
         server.waited(Span::from_secs(number));
         server.ended(Fate::Served, Span::from_secs(number + 1), number == 3);
@@ -149,6 +151,7 @@ fn servers_tell_work_from_wasted_work() {
     assert_eq!((totals.served, totals.rejected, totals.cancelled), (4, 1, 1));
     assert_eq!(totals.late_share(), 0.25);
     assert_eq!((totals.wait, totals.time), (Span::from_secs(6), Span::from_secs(12)));
+    assert_eq!((totals.queued, totals.queue), (3, totals.wait), "nobody left unserved: Little's law");
     assert_eq!(totals.goodput(Span::from_secs(10)), 0.3);
     assert_eq!(results.series().values("dynamodb.server.longest_wait_s").unwrap(), [3.0]);
 }

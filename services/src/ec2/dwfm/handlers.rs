@@ -29,7 +29,7 @@ impl Drop for Waiting<'_> {
         let mut state = self.host.state();
         let gave_up = state.askers.remove(&self.ticket).is_some();
         if gave_up && state.line.capacity().queue.cancel_abandoned {
-            state.line.leave(self.ticket);
+            state.line.leave(self.ticket, self.host.world.now());
         }
     }
 }

@@ -150,6 +150,12 @@ impl Region {
         self.settings.load_full()
     }
 
+    /// Whether this is the topology in force: whoever keeps something worked out from it asks here whether that still
+    /// holds.
+    pub fn is_in_force(&self, topology: &Arc<Topology>) -> bool {
+        Arc::ptr_eq(&self.settings.load(), topology)
+    }
+
     /// Changes one value of the topology while it runs; policies are swapped in place.
     ///
     /// # Errors

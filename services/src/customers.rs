@@ -110,10 +110,10 @@ impl Population {
     }
 
     fn follow_the_topology(&mut self) {
-        let topology = self.world.topology();
-        if Arc::ptr_eq(&topology, &self.topology) {
+        if self.world.region().is_in_force(&self.topology) {
             return;
         }
+        let topology = self.world.topology();
         match Plan::new(&self.world, &topology) {
             Ok(plan) => self.plan = plan,
             Err(error) => {

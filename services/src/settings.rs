@@ -21,10 +21,9 @@ impl<P: for<'a> From<&'a Params>> Settings<P> {
 
     /// The parameters now in force.
     pub fn get(&self) -> Arc<P> {
-        let topology = self.world.topology();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&held.0, &topology) {
-            *held = (topology, Arc::new(self.world.params()));
+        if !self.world.region().is_in_force(&held.0) {
+            *held = (self.world.topology(), Arc::new(self.world.params()));
         }
         Arc::clone(&held.1)
     }

@@ -98,7 +98,8 @@ impl Balancer {
         // Every node knows every table; asking by name spreads the load.
         let node = self.node_of(table, &[]);
         let request = DescribeTableRequest { table_name: table.to_owned() };
-        let response = self.ask(context, node, &storage_api::DESCRIBE_TABLE, request).await?;
+        // Boxed, since a table is described once and every request's future would have the size of this one.
+        let response = Box::pin(self.ask(context, node, &storage_api::DESCRIBE_TABLE, request)).await?;
         let description = response.table.ok_or_else(|| error::internal("a node described no table"))?;
         let schema = Arc::new(TableSchema::try_from(description)?);
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);

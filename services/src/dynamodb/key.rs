@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use eastfall_proto::dynamodb::attribute_value::Value;
 use eastfall_proto::dynamodb::{AttributeValue, KeyAttribute, KeyType, TableDescription};
+use smallvec::SmallVec;
 use tonic::Status;
 
 use super::error::validation;
@@ -25,13 +26,16 @@ pub struct TableSchema {
     stream: bool,
 }
 
+/// A key as bytes. Short ones lie where the key is, so that looking one up follows no pointer for each comparison.
+pub type KeyBytes = SmallVec<[u8; 16]>;
+
 /// An item's place in a table: first by partition key, then by sort key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
     /// The partition key, encoded.
-    pub partition: Vec<u8>,
+    pub partition: KeyBytes,
     /// The sort key, encoded; empty in tables without one.
-    pub sort: Vec<u8>,
+    pub sort: KeyBytes,
 }
 
 // === impl TableSchema ===
@@ -99,7 +103,7 @@ impl TableSchema {
     ///
     /// # Errors
     /// `ValidationException` if it is of the wrong type, empty or too long.
-    pub fn partition_key(&self, value: &AttributeValue) -> Result<Vec<u8>, Status> {
+    pub fn partition_key(&self, value: &AttributeValue) -> Result<KeyBytes, Status> {
         encode(&self.partition.0, value, self.partition.1, PARTITION_KEY_LIMIT)
     }
 
@@ -107,21 +111,21 @@ impl TableSchema {
     ///
     /// # Errors
     /// `ValidationException` if the table has none, or the value is of the wrong type, empty or too long.
-    pub fn sort_key(&self, value: &AttributeValue) -> Result<Vec<u8>, Status> {
+    pub fn sort_key(&self, value: &AttributeValue) -> Result<KeyBytes, Status> {
         let (name, key_type) =
             self.sort.as_ref().ok_or_else(|| validation(format!("table `{}` has no sort key", self.name)))?;
         encode(name, value, *key_type, SORT_KEY_LIMIT)
     }
 }
 
-fn encode(name: &str, value: &AttributeValue, key_type: KeyType, limit: usize) -> Result<Vec<u8>, Status> {
-    let bytes = match (&value.value, key_type) {
-        (Some(Value::S(text)), KeyType::String) => text.as_bytes().to_vec(),
-        (Some(Value::B(bytes)), KeyType::Binary) => bytes.clone(),
+fn encode(name: &str, value: &AttributeValue, key_type: KeyType, limit: usize) -> Result<KeyBytes, Status> {
+    let bytes: KeyBytes = match (&value.value, key_type) {
+        (Some(Value::S(text)), KeyType::String) => text.as_bytes().into(),
+        (Some(Value::B(bytes)), KeyType::Binary) => bytes.as_slice().into(),
         (Some(Value::N(text)), KeyType::Number) => {
             let number: Number =
                 text.parse().map_err(|error| validation(format!("key attribute `{name}` {error}")))?;
-            number.ordered_bytes()
+            number.ordered_bytes().into()
         }
         _ => {
             let wanted = letter(key_type);

@@ -8,7 +8,7 @@ use eastfall_proto::dynamodb::{Item as ItemMessage, QueryRequest, QueryResponse,
 use tonic::Status;
 
 use super::error::validation;
-use super::key::{RowKey, TableSchema};
+use super::key::{KeyBytes, RowKey, TableSchema};
 use super::stream::Stream;
 use super::value::{self, Item};
 
@@ -30,7 +30,7 @@ pub struct Row {
 }
 
 /// Between which sort keys a query looks.
-type SortBounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+type SortBounds = (Bound<KeyBytes>, Bound<KeyBytes>);
 
 /// One table: its schema, its rows, its stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,14 +140,14 @@ impl Table {
     fn within(
         &self,
         partition: &[u8],
-        low: Bound<Vec<u8>>,
-        high: Bound<Vec<u8>>,
+        low: Bound<KeyBytes>,
+        high: Bound<KeyBytes>,
     ) -> impl DoubleEndedIterator<Item = &Row> {
-        let at = |sort: Vec<u8>| RowKey { partition: partition.to_vec(), sort };
+        let at = |sort: KeyBytes| RowKey { partition: partition.into(), sort };
         // The first key after all of this partition key's.
-        let beyond = RowKey { partition: [partition, &[0]].concat(), sort: Vec::new() };
+        let beyond = RowKey { partition: [partition, &[0]].concat().into(), sort: KeyBytes::new() };
         let low = match low {
-            Bound::Unbounded => Bound::Included(at(Vec::new())),
+            Bound::Unbounded => Bound::Included(at(KeyBytes::new())),
             bound => bound.map(at),
         };
         let high = match high {
@@ -187,9 +187,9 @@ impl Table {
 }
 
 /// The first bytes after all that begin with a prefix; none if there is no end.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+fn after_prefix(prefix: &[u8]) -> Option<KeyBytes> {
     let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
-    let mut after = prefix[..=last].to_vec();
+    let mut after = KeyBytes::from(&prefix[..=last]);
     after[last] += 1;
     Some(after)
 }

@@ -95,7 +95,7 @@ impl Store {
             ROW => {
                 let (table, rest) = part(rest)?;
                 let (partition, sort) = part(rest)?;
-                let key = RowKey { partition: partition.to_vec(), sort: sort.to_vec() };
+                let key = RowKey { partition: partition.into(), sort: sort.into() };
                 Some(Change::Row { table: text(table)?, key, row: Some(Row::decode(value).ok()?) })
             }
             RECORD => {

@@ -10,6 +10,7 @@ pub mod ec2;
 pub mod generic;
 pub mod route53;
 pub mod settings;
+pub mod tables;
 pub mod workload;
 
 #[cfg(test)]

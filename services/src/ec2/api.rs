@@ -25,7 +25,6 @@ use super::dwfm::DwfmParams;
 use super::layout::Layout;
 use super::store::Store;
 use super::{DOMAIN, INSUFFICIENT_CAPACITY, insufficient_capacity};
-use crate::dynamodb::balancer::BalancerParams;
 use crate::dynamodb::value::{self, Item, item, number, string};
 use crate::settings::{Settings, callee_of_kind, instance_count, split};
 
@@ -60,7 +59,7 @@ async fn start(world: World) -> Result<(), StartError> {
     let desk = Desk {
         layout: Layout::new(&topology, &dwfm, droplets)?,
         hosts: hosts.collect::<Result<_, _>>()?,
-        store: Store::new(world.dial(&callee_of_kind(&world, BalancerParams::SCHEMA.name)?)?),
+        store: Store::of(&world)?,
         settings: Settings::new(&world),
         rng: Mutex::new(world.rng("instance-ids")),
         throttle: Mutex::new(TokenBucket::full(&launch_limit, world.now())),

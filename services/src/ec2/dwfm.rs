@@ -26,7 +26,6 @@ use tonic::Status;
 use super::droplets::DropletsParams;
 use super::layout::{Layout, Local};
 use super::store::Store;
-use crate::dynamodb::balancer::BalancerParams;
 use crate::settings::{Settings, callee_of_kind};
 
 mod book;
@@ -96,7 +95,7 @@ async fn start(world: World) -> Result<(), StartError> {
         store_answers: false,
     };
     let host = Arc::new(Host {
-        store: Store::new(world.dial(&callee_of_kind(&world, BalancerParams::SCHEMA.name)?)?),
+        store: Store::of(&world)?,
         agents: world.dial_instance(&droplets, layout.zone_of(own.index))?,
         state: Mutex::new(state),
         droplets: droplets.into(),

@@ -3,19 +3,16 @@
 //! Ordinary tables behind the ordinary public name, written with conditional puts and batches of 25: when the name
 //! resolves to nothing, EC2 is as cut off as any customer.
 
-use eastfall_fabric::network::client::Client;
-use eastfall_fabric::world::World;
+use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::dynamodb::write_request::Write;
 use eastfall_proto::dynamodb::{Item as ItemMessage, *};
-use eastfall_topology::{Moment, Span};
+use eastfall_topology::Moment;
 use tonic::{Code, Status};
 
 use crate::dynamodb::condition::{any, is, not_exists};
-use crate::dynamodb::key::TableSchema;
 use crate::dynamodb::update::set;
 use crate::dynamodb::value::{self, Item, item, number, string};
-
-use dynamo_db_api as api;
+use crate::tables::Tables;
 
 /// Leases by DWFM host and droplet.
 pub(super) const LEASES: &str = "droplet-leases";
@@ -39,10 +36,10 @@ const SCHEMAS: [&str; 5] = [
 /// Droplets that one batch may write (published: 25 items).
 pub(super) const BATCH: usize = 25;
 
-/// EC2's tables, through one client of DynamoDB.
+/// EC2's tables.
 #[derive(Clone)]
 pub(super) struct Store {
-    client: Client,
+    tables: Tables,
 }
 
 /// A lease as it is written down.
@@ -60,48 +57,27 @@ pub(super) struct Change {
 }
 
 impl Store {
-    pub(super) fn new(client: Client) -> Store {
-        Store { client }
+    pub(super) fn of(world: &World) -> Result<Store, StartError> {
+        Ok(Store { tables: Tables::of(world)? })
     }
 
     /// Makes the tables that don't exist, trying again until that is done.
     pub(super) async fn prepare(&self, world: &World) {
-        for schema in SCHEMAS {
-            while let Err(error) = self.prepare_table(schema).await {
-                let fields = [("table", schema.to_owned()), ("reason", error.message().to_owned())];
-                world.record().event("ec2.table-not-ready", &fields);
-                world.sleep(Span::from_secs(5)).await;
-            }
-        }
-    }
-
-    async fn prepare_table(&self, schema: &str) -> Result<(), Status> {
-        let schema: TableSchema = schema.parse().map_err(Status::internal)?;
-        let request = CreateTableRequest { table: Some(TableDescription::from(&schema)) };
-        match self.client.call(&api::CREATE_TABLE, request).await {
-            Err(status) if status.code() != Code::AlreadyExists => Err(status),
-            _ => Ok(()),
-        }
+        self.tables.prepare(world, &SCHEMAS).await;
     }
 
     // === Leases ===
 
     /// A host's sign of life: whether the store can be reached, known before anybody queues.
     pub(super) async fn beat(&self, host: &str, at: Moment) -> Result<(), Status> {
-        self.put(HOSTS, item([("host", string(host)), ("seen", number(at.as_nanos()))]), None).await
+        self.tables.put(HOSTS, item([("host", string(host)), ("seen", number(at.as_nanos()))])).await
     }
 
     /// Writes one lease, unless it has been written with a later end: an attempt of long ago must not undo a newer one.
     pub(super) async fn put_lease(&self, host: &str, lease: Lease) -> Result<(), Status> {
         let until = number(lease.until.as_nanos());
         let condition = any(vec![not_exists("host"), is("until", Comparator::LessOrEqual, until)]);
-        let request = PutItemRequest {
-            table_name: LEASES.to_owned(),
-            item: lease_item(host, lease),
-            condition: Some(condition),
-            ..PutItemRequest::default()
-        };
-        self.client.call(&api::PUT_ITEM, request).await.map(drop)
+        self.tables.put_if(LEASES, lease_item(host, lease), condition).await
     }
 
     /// Writes up to 25 leases and says which could not be written.
@@ -110,13 +86,12 @@ impl Store {
             table_name: LEASES.to_owned(),
             write: Some(Write::Put(ItemMessage { attributes: lease_item(host, *lease) })),
         };
-        let request = BatchWriteItemRequest { requests: leases.iter().map(put).collect() };
-        let answer = self.client.call(&api::BATCH_WRITE_ITEM, request).await?;
+        let unwritten = self.tables.write_batch(leases.iter().map(put).collect()).await?;
         let droplet = |request: &WriteRequest| match &request.write {
             Some(Write::Put(put)) => droplet_of(&put.attributes),
             _ => None,
         };
-        Ok(answer.unprocessed_items.iter().filter_map(droplet).collect())
+        Ok(unwritten.iter().filter_map(droplet).collect())
     }
 
     /// All leases of a host.
@@ -125,7 +100,7 @@ impl Store {
             let until = Moment::from_nanos(value::parsed(item, "until")?);
             Some(Lease { droplet: droplet_of(item)?, until })
         };
-        Ok(self.all_of(LEASES, host).await?.iter().filter_map(read).collect())
+        Ok(self.tables.all_of(LEASES, host).await?.iter().filter_map(read).collect())
     }
 
     // === Changes ===
@@ -137,15 +112,13 @@ impl Store {
             ("instance", string(&change.instance)),
             ("droplet", string(&droplet_key(change.droplet))),
         ];
-        self.put(CHANGES, item(attributes), None).await
+        self.tables.put(CHANGES, item(attributes)).await
     }
 
     /// A change was applied.
     pub(super) async fn delete_change(&self, host: &str, instance: &str) -> Result<(), Status> {
         let key = item([("host", string(host)), ("instance", string(instance))]);
-        let request =
-            DeleteItemRequest { table_name: CHANGES.to_owned(), key, ..DeleteItemRequest::default() };
-        self.client.call(&api::DELETE_ITEM, request).await.map(drop)
+        self.tables.delete(CHANGES, key).await
     }
 
     /// All changes that a host has still to apply.
@@ -154,32 +127,25 @@ impl Store {
             let instance = value::text(item, "instance")?.to_owned();
             Some(Change { droplet: droplet_of(item)?, instance })
         };
-        Ok(self.all_of(CHANGES, host).await?.iter().filter_map(read).collect())
+        Ok(self.tables.all_of(CHANGES, host).await?.iter().filter_map(read).collect())
     }
 
     // === Instances ===
 
     /// An instance as it is written down; empty if there is none.
     pub(super) async fn instance(&self, id: &str) -> Result<Item, Status> {
-        let key = item([("instance", string(id))]);
-        let request = GetItemRequest { table_name: INSTANCES.to_owned(), key, consistent_read: true };
-        Ok(self.client.call(&api::GET_ITEM, request).await?.item)
+        self.tables.get(INSTANCES, item([("instance", string(id))])).await
     }
 
     /// Writes an instance.
     pub(super) async fn put_instance(&self, instance: Item) -> Result<(), Status> {
-        self.put(INSTANCES, instance, None).await
+        self.tables.put(INSTANCES, instance).await
     }
 
     /// Changes the state of an instance.
     pub(super) async fn set_state(&self, id: &str, state: i32) -> Result<(), Status> {
-        let request = UpdateItemRequest {
-            table_name: INSTANCES.to_owned(),
-            key: item([("instance", string(id))]),
-            actions: vec![set("state", number(state))],
-            ..UpdateItemRequest::default()
-        };
-        self.client.call(&api::UPDATE_ITEM, request).await.map(drop)
+        let key = item([("instance", string(id))]);
+        self.tables.update(INSTANCES, key, vec![set("state", number(state))]).await
     }
 
     /// Takes a client's token for these instances. If it was taken before, the instances it was taken for.
@@ -189,12 +155,10 @@ impl Store {
         instances: &[String],
     ) -> Result<Option<Vec<String>>, Status> {
         let attributes = item([("token", string(token)), ("instances", string(&instances.join(" ")))]);
-        match self.put(LAUNCHES, attributes, Some(not_exists("token"))).await {
+        match self.tables.put_if(LAUNCHES, attributes, not_exists("token")).await {
             Ok(()) => Ok(None),
             Err(status) if status.code() == Code::FailedPrecondition => {
-                let key = item([("token", string(token))]);
-                let request = GetItemRequest { table_name: LAUNCHES.to_owned(), key, consistent_read: true };
-                let found = self.client.call(&api::GET_ITEM, request).await?.item;
+                let found = self.tables.get(LAUNCHES, item([("token", string(token))])).await?;
                 let ids = value::text(&found, "instances").unwrap_or_default();
                 Ok(Some(ids.split_whitespace().map(str::to_owned).collect()))
             }
@@ -204,38 +168,7 @@ impl Store {
 
     /// Gives a token back: nothing was launched with it.
     pub(super) async fn release_token(&self, token: &str) -> Result<(), Status> {
-        let key = item([("token", string(token))]);
-        let request =
-            DeleteItemRequest { table_name: LAUNCHES.to_owned(), key, ..DeleteItemRequest::default() };
-        self.client.call(&api::DELETE_ITEM, request).await.map(drop)
-    }
-
-    // === Any table ===
-
-    async fn put(&self, table: &str, item: Item, condition: Option<Condition>) -> Result<(), Status> {
-        let request =
-            PutItemRequest { table_name: table.to_owned(), item, condition, ..PutItemRequest::default() };
-        self.client.call(&api::PUT_ITEM, request).await.map(drop)
-    }
-
-    /// Every item of a host, page by page.
-    async fn all_of(&self, table: &str, host: &str) -> Result<Vec<Item>, Status> {
-        let (mut items, mut start) = (Vec::new(), Item::new());
-        loop {
-            let request = QueryRequest {
-                table_name: table.to_owned(),
-                partition: Some(string(host)),
-                exclusive_start_key: start,
-                consistent_read: true,
-                ..QueryRequest::default()
-            };
-            let page = self.client.call(&api::QUERY, request).await?;
-            items.extend(page.items.into_iter().map(|item| item.attributes));
-            start = page.last_evaluated_key;
-            if start.is_empty() {
-                return Ok(items);
-            }
-        }
+        self.tables.delete(LAUNCHES, item([("token", string(token))])).await
     }
 }
 

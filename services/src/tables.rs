@@ -1,0 +1,145 @@
+//! A service's own tables in DynamoDB, as it uses them: the handful of requests that metadata, policies, locks and
+//! leases are made of.
+//!
+//! Ordinary tables behind the ordinary public name: when the name resolves to nothing, a service is as cut off from its
+//! own state as any customer.
+
+use eastfall_fabric::network::client::Client;
+use eastfall_fabric::world::{StartError, World};
+use eastfall_proto::dynamodb::*;
+use eastfall_topology::Span;
+use tonic::{Code, Status};
+
+use crate::dynamodb::balancer::BalancerParams;
+use crate::dynamodb::key::TableSchema;
+use crate::dynamodb::value::{Item, string};
+use crate::settings::callee_of_kind;
+
+use dynamo_db_api as api;
+
+/// How long before a table that could not be made is tried again.
+const TRY_AGAIN: Span = Span::from_secs(5);
+
+/// Tables through one client of DynamoDB. Cheap to clone.
+#[derive(Clone)]
+pub struct Tables {
+    client: Client,
+}
+
+impl Tables {
+    /// Tables through a client.
+    pub fn new(client: Client) -> Tables {
+        Tables { client }
+    }
+
+    /// Tables in the one DynamoDB that this world's service calls.
+    ///
+    /// # Errors
+    /// If the service calls none, or several.
+    pub fn of(world: &World) -> Result<Tables, StartError> {
+        Ok(Tables::new(world.dial(&callee_of_kind(world, BalancerParams::SCHEMA.name)?)?))
+    }
+
+    /// Makes the tables that don't exist, trying again until that is done. Schemas as in `tables` of the storage nodes:
+    /// `NAME(PARTITION)` or `NAME(PARTITION,SORT)`.
+    pub async fn prepare(&self, world: &World, schemas: &[&str]) {
+        for schema in schemas {
+            while let Err(error) = self.prepare_table(schema).await {
+                let fields = [("table", (*schema).to_owned()), ("reason", error.message().to_owned())];
+                world.record().event("table-not-ready", &fields);
+                world.sleep(TRY_AGAIN).await;
+            }
+        }
+    }
+
+    async fn prepare_table(&self, schema: &str) -> Result<(), Status> {
+        let schema: TableSchema = schema.parse().map_err(Status::internal)?;
+        let request = CreateTableRequest { table: Some(TableDescription::from(&schema)) };
+        match self.client.call(&api::CREATE_TABLE, request).await {
+            Err(status) if status.code() != Code::AlreadyExists => Err(status),
+            _ => Ok(()),
+        }
+    }
+
+    /// The item with this key as it is now (a consistent read); empty if there is none.
+    ///
+    /// # Errors
+    /// As DynamoDB answers, as for all that follow.
+    pub async fn get(&self, table: &str, key: Item) -> Result<Item, Status> {
+        let request = GetItemRequest { table_name: table.to_owned(), key, consistent_read: true };
+        Ok(self.client.call(&api::GET_ITEM, request).await?.item)
+    }
+
+    /// Writes an item whole, over one of the same key.
+    ///
+    /// # Errors
+    /// See [`Tables::get`].
+    pub async fn put(&self, table: &str, item: Item) -> Result<(), Status> {
+        self.put_request(table, item, None).await
+    }
+
+    /// Writes an item if the one of the same key (or its absence) meets a condition.
+    ///
+    /// # Errors
+    /// See [`Tables::get`]; `failed-precondition` if the condition does not hold.
+    pub async fn put_if(&self, table: &str, item: Item, condition: Condition) -> Result<(), Status> {
+        self.put_request(table, item, Some(condition)).await
+    }
+
+    async fn put_request(&self, table: &str, item: Item, condition: Option<Condition>) -> Result<(), Status> {
+        let request =
+            PutItemRequest { table_name: table.to_owned(), item, condition, ..PutItemRequest::default() };
+        self.client.call(&api::PUT_ITEM, request).await.map(drop)
+    }
+
+    /// Changes attributes of the item with this key; makes it if there is none.
+    ///
+    /// # Errors
+    /// See [`Tables::get`].
+    pub async fn update(&self, table: &str, key: Item, actions: Vec<UpdateAction>) -> Result<(), Status> {
+        let request =
+            UpdateItemRequest { table_name: table.to_owned(), key, actions, ..UpdateItemRequest::default() };
+        self.client.call(&api::UPDATE_ITEM, request).await.map(drop)
+    }
+
+    /// Deletes the item with this key, if there is one.
+    ///
+    /// # Errors
+    /// See [`Tables::get`].
+    pub async fn delete(&self, table: &str, key: Item) -> Result<(), Status> {
+        let request = DeleteItemRequest { table_name: table.to_owned(), key, ..DeleteItemRequest::default() };
+        self.client.call(&api::DELETE_ITEM, request).await.map(drop)
+    }
+
+    /// Puts and deletes up to 25 items (published), and says which requests could not be carried out.
+    ///
+    /// # Errors
+    /// See [`Tables::get`].
+    pub async fn write_batch(&self, requests: Vec<WriteRequest>) -> Result<Vec<WriteRequest>, Status> {
+        let request = BatchWriteItemRequest { requests };
+        Ok(self.client.call(&api::BATCH_WRITE_ITEM, request).await?.unprocessed_items)
+    }
+
+    /// Every item of a partition, page by page, in the order of the sort key.
+    ///
+    /// # Errors
+    /// See [`Tables::get`].
+    pub async fn all_of(&self, table: &str, partition: &str) -> Result<Vec<Item>, Status> {
+        let (mut items, mut start) = (Vec::new(), Item::new());
+        loop {
+            let request = QueryRequest {
+                table_name: table.to_owned(),
+                partition: Some(string(partition)),
+                exclusive_start_key: start,
+                consistent_read: true,
+                ..QueryRequest::default()
+            };
+            let page = self.client.call(&api::QUERY, request).await?;
+            items.extend(page.items.into_iter().map(|item| item.attributes));
+            start = page.last_evaluated_key;
+            if start.is_empty() {
+                return Ok(items);
+            }
+        }
+    }
+}

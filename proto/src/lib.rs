@@ -36,6 +36,10 @@ api! {
     ec2 = "eastfall.ec2.v1"
 }
 api! {
+    /// Network Load Balancer stand-in.
+    nlb = "eastfall.nlb.v1"
+}
+api! {
     /// A generic service of a user's own graph.
     service = "eastfall.service.v1"
 }
@@ -57,6 +61,8 @@ pub static APIS: &[&Api] = &[
     &ec2::ec2_api::API,
     &ec2::dwfm_api::API,
     &ec2::droplets_api::API,
+    &nlb::nlb_api::API,
+    &nlb::nlb_node_api::API,
     &service::service_api::API,
 ];
 

@@ -13,6 +13,7 @@
 //! | `ec2-customers`, who launches and terminates | [`customers`] |
 
 pub mod api;
+pub mod client;
 pub mod customers;
 pub mod droplets;
 pub mod dwfm;

@@ -7,7 +7,7 @@ use eastfall_topology::Topology;
 use eastfall_topology::time::Span;
 use indexmap::IndexMap;
 
-/// The kind of services whose requests are those of customers.
+/// Kinds that are called so, or end so (`ec2-customers`), are customers: their requests say how a system does.
 const CUSTOMERS: &str = "customers";
 
 /// An edge: the calling and the called service.
@@ -45,7 +45,7 @@ impl Layout {
         let record = &topology.record;
         let role = |service: &eastfall_topology::Service| Role {
             system: service.system.as_str().into(),
-            customers: service.kind == CUSTOMERS,
+            customers: service.kind.rsplit('-').next() == Some(CUSTOMERS),
             calls: service.calls.keys().map(|callee| callee.as_str().into()).collect(),
         };
         Layout {

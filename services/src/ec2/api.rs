@@ -279,6 +279,7 @@ impl Desk {
             availability_zone: self.layout.zones[self.layout.zone_of(place.host)].clone(),
             state: InstanceState::Running as i32,
             owner: owner.to_owned(),
+            reachable: true,
         }
     }
 
@@ -289,6 +290,7 @@ impl Desk {
             availability_zone: zone.and_then(|zone| self.layout.zones.get(zone).cloned()).unwrap_or_default(),
             state: value::parsed(found, "state")?,
             owner: value::text(found, "owner").unwrap_or_default().to_owned(),
+            reachable: value::parsed(found, "state") == Some(InstanceState::Running as i32),
         })
     }
 

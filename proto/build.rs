@@ -88,19 +88,9 @@ fn write_bridge(
         all.join(", ")
     )?;
     writeln!(code, "struct ToServer<T>(Arc<T>);\nimpl<T: {name}> Handler for ToServer<T> {{")?;
-    writeln!(
-        code,
-        "fn handle(&self, call: Call) -> CallFuture {{ let server = Arc::clone(&self.0); Box::pin(async move {{"
-    )?;
-    writeln!(
-        code,
-        "if call.method.service != \"{full}\" {{ return Err(unimplemented(&call)); }} match call.method.index {{"
-    )?;
-    for (index, method) in service.method.iter().enumerate() {
-        let function = snake_case(method.name());
-        writeln!(code, "{index} => answer(server.{function}(call.into_request()?).await),")?;
-    }
-    writeln!(code, "_ => Err(unimplemented(&call)) }} }}) }} }}")?;
+    write_handle(code, &full, service, "let server = Arc::clone(&self.0)", |function| {
+        format!("server.{function}(call.into_request()?)")
+    })?;
     writeln!(
         code,
         "/// Typed calls into an implementation of the generated server trait.\n\
@@ -129,23 +119,33 @@ fn write_bridge(
          routes.add_service({name}Server::new(FromWire(handler))); }}"
     )?;
     writeln!(code, "struct ToWire({name}Client<Wire>);\nimpl Handler for ToWire {{")?;
+    write_handle(code, &full, service, "let mut client = self.0.clone()", |function| {
+        format!("client.{function}(call.into_wire_request()?)")
+    })?;
     writeln!(
         code,
-        "fn handle(&self, call: Call) -> CallFuture {{ let mut client = self.0.clone(); Box::pin(async move {{"
+        "fn connect(wire: Wire) -> SharedHandler {{ Arc::new(ToWire({name}Client::new(wire))) }}\n}}"
     )?;
+    Ok(())
+}
+
+/// A `Handler::handle` that finds the method by its number and hands the call on, and the end of its `impl`.
+fn write_handle(
+    code: &mut String,
+    full: &str,
+    service: &ServiceDescriptorProto,
+    take: &str,
+    hand_on: impl Fn(&str) -> String,
+) -> Result<(), Box<dyn Error>> {
+    writeln!(code, "fn handle(&self, call: Call) -> CallFuture {{ {take}; Box::pin(async move {{")?;
     writeln!(
         code,
         "if call.method.service != \"{full}\" {{ return Err(unimplemented(&call)); }} match call.method.index {{"
     )?;
     for (index, method) in service.method.iter().enumerate() {
-        let function = snake_case(method.name());
-        writeln!(code, "{index} => answer(client.{function}(call.into_wire_request()?).await),")?;
+        writeln!(code, "{index} => answer({}.await),", hand_on(&snake_case(method.name())))?;
     }
     writeln!(code, "_ => Err(unimplemented(&call)) }} }}) }} }}")?;
-    writeln!(
-        code,
-        "fn connect(wire: Wire) -> SharedHandler {{ Arc::new(ToWire({name}Client::new(wire))) }}\n}}"
-    )?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use eastfall_fabric::Span;
-use eastfall_fabric::fault::nearest;
+use eastfall_topology::nearest;
 use eastfall_topology::{Problem, Problems, Source};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

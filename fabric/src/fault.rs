@@ -22,7 +22,6 @@ use eastfall_topology::time::Span;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
-pub use names::nearest;
 pub use selector::{Edge, Selector};
 pub use table::{FaultGuard, FaultTable, Verdict};
 

@@ -71,3 +71,20 @@ pub fn method(path: &str) -> Option<&'static call::Method> {
     let path = path.strip_prefix('/').unwrap_or(path);
     APIS.iter().flat_map(|api| (api.methods)()).find(|method| &method.path[1..] == path)
 }
+
+/// Makes a call by name: the method at `path` with an encoded request, carried by `send`. Answers the encoded response.
+///
+/// # Errors
+/// `unimplemented` if there is no such method, `invalid-argument` if the request is not one of its own, and what the call
+/// itself ends with.
+pub async fn call_by_name(
+    path: &str,
+    request: &[u8],
+    send: impl AsyncFnOnce(call::Call) -> call::Outcome,
+) -> Result<Vec<u8>, tonic::Status> {
+    let method =
+        method(path).ok_or_else(|| tonic::Status::unimplemented(format!("there is no method {path}")))?;
+    let body = (method.codec.decode_request)(request)?;
+    let reply = send(call::Call { method, body, context: call::Context::default() }).await?;
+    (method.codec.encode_response)(&reply)
+}

@@ -31,7 +31,7 @@ pub use policy::{
     Backoff, Breaker, Budget, ClientThrottle, Concurrency, Connections, Edge, Hedge, Jitter, Policy,
     RateLimit, Retry, RetryOn, SlowCall, Trip,
 };
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, nearest};
 pub use schema::{KindSchema, ParamSchema, ParamType, ParamValue, Parameter};
 pub use setting::{Setting, SettingError};
 pub use time::{Moment, Span};

@@ -51,7 +51,7 @@ impl fmt::Display for Problems {
 }
 
 /// The valid name that `unknown` was most likely meant to be, if any is near enough.
-pub(crate) fn nearest<'a>(unknown: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(unknown: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let near = (unknown.chars().count() / 3).max(2);
     valid
         .into_iter()
@@ -63,7 +63,9 @@ pub(crate) fn nearest<'a>(unknown: &str, valid: impl IntoIterator<Item = &'a str
 
 /// Names for a cure: `one of a, b, c`.
 pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<&str> = names.into_iter().collect();
+    let mut names: Vec<&str> = names.into_iter().collect();
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
     match names.as_slice() {
         [] => "there is none".to_owned(),
         [only] => format!("the only one is `{only}`"),

@@ -6,8 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use eastfall_fabric::Span;
-use eastfall_fabric::fault::nearest;
 use eastfall_topology::Word as _;
+use eastfall_topology::nearest;
 
 use super::expression::{Binding, Condition, Expression, Function, Operator, When, Which};
 pub(super) use words::is_plain_name;

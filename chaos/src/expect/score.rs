@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use eastfall_fabric::fault::nearest;
 use eastfall_fabric::{Moment, Span};
+use eastfall_topology::nearest;
 use eastfall_topology::{Problem, Problems};
 use jiff::Timestamp;
 

@@ -1,7 +1,7 @@
 //! Checks the names in a fault against a topology: a misspelt instance would otherwise break nothing, and the run
 //! would show how well the region bears it.
 
-use eastfall_topology::Topology;
+use eastfall_topology::{Topology, nearest};
 
 use super::selector::glob;
 use super::{Edge, Fault, FaultError, Selector};
@@ -82,15 +82,4 @@ fn listed(topology: &Topology) -> String {
         names.push("...");
     }
     names.join(", ")
-}
-
-/// The valid name that `unknown` was most likely meant to be, if any is near enough.
-pub fn nearest<'a>(unknown: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let near = (unknown.chars().count() / 3).max(2);
-    valid
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
-        .filter(|(distance, name)| *distance <= near && *distance < name.chars().count())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name.to_owned())
 }

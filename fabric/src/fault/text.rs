@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use eastfall_topology::nearest;
 use eastfall_topology::time::Span;
 use tonic::Code;
 
-use super::{DnsFault, Edge, Fault, FaultError, Injection, Selector, nearest};
+use super::{DnsFault, Edge, Fault, FaultError, Injection, Selector};
 
 /// The first words.
 const FAULTS: [&str; 8] = ["latency", "error", "black-hole", "slow", "dns", "kill", "pause", "partition"];

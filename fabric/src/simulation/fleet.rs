@@ -7,7 +7,6 @@ use futures_util::future::{BoxFuture, ready};
 use tonic::Status;
 
 use super::Simulation;
-use crate::call::{Call, Context};
 use crate::fleet::{Command, Fleet, FleetError, Recipient};
 
 impl Simulation {
@@ -85,16 +84,14 @@ impl Fleet for Simulation {
         request: Vec<u8>,
     ) -> BoxFuture<'a, Result<Vec<u8>, Status>> {
         Box::pin(async move {
-            let method = eastfall_proto::method(method)
-                .ok_or_else(|| Status::unimplemented(format!("there is no method {method}")))?;
-            let body = (method.codec.decode_request)(&request)?;
-            let address = self
-                .somebody(callee)
-                .and_then(|instance| self.0.region.directory.of_instance(&instance).first().copied())
-                .ok_or_else(|| Status::unavailable(format!("no instance of {callee} is running")))?;
-            let reply =
-                self.0.network.call(address, Call { method, body, context: Context::default() }).await?;
-            (method.codec.encode_response)(&reply)
+            eastfall_proto::call_by_name(method, &request, async |call| {
+                let address = self
+                    .somebody(callee)
+                    .and_then(|instance| self.0.region.directory.of_instance(&instance).first().copied())
+                    .ok_or_else(|| Status::unavailable(format!("no instance of {callee} is running")))?;
+                self.0.network.call(address, call).await
+            })
+            .await
         })
     }
 }

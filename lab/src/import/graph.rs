@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use eastfall_fabric::fault::nearest;
+use eastfall_topology::nearest;
 
 use super::script::{Command, script};
 use super::values::{share, size};

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use eastfall_fabric::call::{Call, Context};
 use eastfall_fabric::fleet::{Command, Fleet, FleetError, Recipient};
 use eastfall_fabric::network::directory::Directory;
 use eastfall_fabric::network::live::LiveBackend;
@@ -95,16 +94,15 @@ impl Fleet for LiveFleet {
         request: Vec<u8>,
     ) -> BoxFuture<'a, Result<Vec<u8>, Status>> {
         Box::pin(async move {
-            let method = eastfall_proto::method(method)
-                .ok_or_else(|| Status::unimplemented(format!("there is no method {method}")))?;
-            let body = (method.codec.decode_request)(&request)?;
-            let nobody = || Status::unavailable(format!("no instance of {callee} is running"));
-            let instance = self.somebody(callee).ok_or_else(nobody)?;
-            let address = self.directory.of_instance(&instance).first().copied().ok_or_else(nobody)?;
-            let connection =
-                self.wire.connect(address).await.map_err(|error| Status::unavailable(error.to_string()))?;
-            let reply = connection.handle(Call { method, body, context: Context::default() }).await?;
-            (method.codec.encode_response)(&reply)
+            eastfall_proto::call_by_name(method, &request, async |call| {
+                let nobody = || Status::unavailable(format!("no instance of {callee} is running"));
+                let instance = self.somebody(callee).ok_or_else(nobody)?;
+                let address = self.directory.of_instance(&instance).first().copied().ok_or_else(nobody)?;
+                let connection = self.wire.connect(address).await;
+                let connection = connection.map_err(|error| Status::unavailable(error.to_string()))?;
+                connection.handle(call).await
+            })
+            .await
         })
     }
 }

@@ -12,6 +12,4 @@ pub mod timeline;
 
 mod reader;
 #[cfg(test)]
-mod shipped;
-#[cfg(test)]
 mod testing;

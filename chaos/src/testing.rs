@@ -1,6 +1,6 @@
 //! A small region for this crate's tests.
 
-use eastfall_topology::{KindSchema, Source, Topology, params};
+use eastfall_topology::{KindSchema, Source, Topology};
 
 use crate::expect::Expectations;
 use crate::scenario::Scenario;
@@ -27,13 +27,10 @@ kind = "plain"
 instances = 2
 
 [service.dwfm]
-kind = "throttled"
+kind = "plain"
 instances = 4
 restart-delay = "20s"
 calls.dynamodb = { retry = { attempts = 3, base-delay = "100ms", max-delay = "2s" } }
-
-[service.ec2-api]
-kind = "throttled"
 
 [service.customers-web]
 kind = "plain"
@@ -48,21 +45,10 @@ const PLAIN: KindSchema = KindSchema {
     offers: &[],
 };
 
-params! {
-    /// A service with what the shipped scenario's operators change.
-    pub(crate) struct ThrottledParams for "throttled" {
-        /// As DWFM's.
-        admission: Option<f64> = "none";
-        /// As the EC2 API's.
-        launch_rate: Option<f64> = "none";
-    }
-}
-
 /// A region with the names that the tests' faults and steps use.
 pub(crate) fn region() -> Topology {
     let source = Source { file: "topology.toml", text: REGION };
-    Topology::load(source, &[], &[PLAIN, ThrottledParams::SCHEMA], 1.0)
-        .unwrap_or_else(|problems| panic!("{problems}"))
+    Topology::load(source, &[], &[PLAIN], 1.0).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// A scenario that starts at midnight UTC after 10 minutes of lead and ends two hours later, with these steps.

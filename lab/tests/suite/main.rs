@@ -10,4 +10,5 @@ mod compare;
 mod determinism;
 mod leases;
 mod race;
+mod shipped;
 mod support;

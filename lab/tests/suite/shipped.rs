@@ -1,22 +1,37 @@
 //! The files that come with the lab, and every example of the documentation, are read as a user's would be.
 
+use eastfall::session::load_topology;
+use eastfall_chaos::expect::{Condition, Expectations, When};
+use eastfall_chaos::reference::{FactKind, Reference};
+use eastfall_chaos::scenario::{Edits, Scenario, ShiftOf, StepKind};
 use eastfall_fabric::fault::Injection;
-use eastfall_topology::Source;
+use eastfall_topology::{Source, Topology};
 
-use crate::expect::{Condition, Expectations, When};
-use crate::reference::{FactKind, Reference};
-use crate::scenario::{Edits, Scenario, ShiftOf, StepKind};
-use crate::testing::{region, scenario_text};
+use crate::support::shipped;
 
 const SCENARIO: Source<'_> =
-    Source { file: "2025-10-20.toml", text: include_str!("../../scenarios/2025-10-20.toml") };
-const EXPECTATIONS: Source<'_> =
-    Source { file: "2025-10-20.expect.toml", text: include_str!("../../scenarios/2025-10-20.expect.toml") };
+    Source { file: "2025-10-20.toml", text: include_str!("../../../scenarios/2025-10-20.toml") };
+const EXPECTATIONS: Source<'_> = Source {
+    file: "2025-10-20.expect.toml",
+    text: include_str!("../../../scenarios/2025-10-20.expect.toml"),
+};
 const REFERENCE: Source<'_> = Source {
     file: "reference/2025-10-20.toml",
-    text: include_str!("../../scenarios/reference/2025-10-20.toml"),
+    text: include_str!("../../../scenarios/reference/2025-10-20.toml"),
 };
-const GUIDE: &str = include_str!("../../docs/scenarios.md");
+const GUIDE: &str = include_str!("../../../docs/scenarios.md");
+
+fn region() -> Topology {
+    load_topology(&shipped("topology.toml"), &[], 1.0).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A scenario of these steps.
+fn scenario_text(steps: &str) -> String {
+    format!(
+        "id = \"test\"\ntitle = \"A test\"\ntopology = \"topology.toml\"\nstarts = \"2025-01-02T00:00:00+00:00\"\n\
+         lead = \"10m\"\nends = \"+2h\"\n{steps}"
+    )
+}
 
 fn scenario() -> Scenario {
     Scenario::load(SCENARIO, &region()).unwrap_or_else(|problems| panic!("{problems}"))

@@ -6,6 +6,7 @@
 //! chaos controller sees of it all, and [`up`] the command that launches it.
 
 pub(crate) mod fleet;
+mod lateness;
 pub(crate) mod pipe;
 mod preflight;
 mod progress;

@@ -16,6 +16,7 @@ use eastfall_fabric::world::{Instance, Kind, Region, World};
 use eastfall_topology::{Setting, Topology};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 
+use super::lateness;
 use super::pipe::{FleetFile, FromInstance, ToInstance};
 use crate::cli::{self, exit};
 
@@ -68,6 +69,7 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
             biased;
             line = input.next_line() => line,
             at = ticks.tick() => {
+                lateness::note(world.record(), at, clock.now());
                 hand_over(&world, at);
                 continue;
             }

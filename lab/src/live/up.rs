@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fleet::LiveFleet;
+use super::lateness::Lateness;
 use super::pipe::{FleetFile, FromInstance};
 use super::preflight::{fitting_load, short_timers, take_network};
 use super::progress::Progress;
@@ -260,6 +261,9 @@ async fn live_through(
     }
     let Launched { session, results, writer, .. } = launched;
     let conclusion = Conclusion::draw(&session, results, end, began.elapsed().as_secs_f64(), Some(writer))?;
+    if let Some(lateness) = Lateness::of(conclusion.results.series(), arguments.speed) {
+        tell(&lateness.to_string());
+    }
     finish(arguments, &session, &conclusion, folder, interrupted)
 }
 

@@ -23,7 +23,7 @@ mod scale;
 mod services;
 
 /// The keys every service may have; a kind's parameters stand beside them.
-pub(crate) const COMMON_KEYS: [&str; 13] = [
+pub(crate) const COMMON_KEYS: [&str; 14] = [
     "kind",
     "system",
     "title",
@@ -37,6 +37,7 @@ pub(crate) const COMMON_KEYS: [&str; 13] = [
     "operations",
     "calls",
     "restart-delay",
+    "scaled",
 ];
 
 /// Any length of time up to a year, none included.

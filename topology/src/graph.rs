@@ -87,6 +87,9 @@ pub struct Service {
     pub params: Params,
     /// How long a supervisor takes to bring a dead instance back, up to 365d; default 10s (assumption).
     pub restart_delay: Span,
+    /// Whether `--load` multiplies what it carries; default true. False for what serves the region itself and not its
+    /// customers: it has as much to do in a small region as in a large one.
+    pub scaled: bool,
 }
 
 /// A host's stub resolver: how long it believes an answer and how long it asks.

@@ -11,7 +11,7 @@ use tonic::Status;
 
 use crate::call::{Call, CallFuture, Handler};
 use crate::dns::resolver::Resolver;
-use crate::dns::{RecordData, RecordType};
+use crate::dns::{RecordData, RecordType, ResponseCode};
 use crate::network::faulty;
 use crate::network::pool::{Lease, Pool};
 use crate::rng::Rng;
@@ -166,7 +166,13 @@ impl Route {
             .iter()
             .filter_map(|record| if let RecordData::A(address) = record.data { Some(address) } else { None })
             .collect();
-        self.pick(&addresses).ok_or_else(|| unresolved(&format!("{:?} with zero answers", answer.code)))
+        self.pick(&addresses).ok_or_else(|| {
+            unresolved(match answer.code {
+                ResponseCode::NxDomain => "NxDomain with zero answers",
+                // Other codes are no answers to the resolver.
+                _ => "NoError with zero answers",
+            })
+        })
     }
 
     fn any_peer(&self, edge: &Edge) -> Result<Ipv4Addr, Status> {

@@ -45,6 +45,9 @@ params! {
         back_off_max: Span = "2s", range "1ms"..="1h";
         /// Pause after a pass that could not be completed (assumption).
         retry_delay: Span = "5s", range "10ms"..="1h";
+        /// Longest pause after passes that the record store refuses, each twice as long as the one before (assumption:
+        /// who is stuck asks again, but not as if it were new).
+        retry_delay_max: Span = "1m", range "10ms"..="1h";
         /// Generations kept for rollback; older ones are deleted after a pass. Published: 'many generations older';
         /// 10 (inferred) is two minutes, which no healthy Enactor falls behind, and a third of what the delayed one did.
         keep_generations: u64 = 10, range 1..=1000000;
@@ -127,13 +130,19 @@ impl Enactor {
         // Instances don't start in the same instant.
         let first = self.world.rng("start").random_range(0.0..1.0);
         self.world.sleep(Span::from_secs(10).mul_f64(first)).await;
+        let mut broken = 0;
         loop {
             let pass = self.pass().await;
             let params = self.params();
+            broken = if matches!(pass, Ok(Pass::Broken)) { broken + 1 } else { 0 };
             match pass {
                 Ok(Pass::Complete) => {}
                 Ok(Pass::Idle) => self.world.sleep(params.poll).await,
-                Ok(Pass::Broken) | Err(_) => self.world.sleep(params.retry_delay).await,
+                Ok(Pass::Broken) => {
+                    let pause = params.retry_delay * (1 << (broken - 1).min(20));
+                    self.world.sleep(pause.min(params.retry_delay_max.max(params.retry_delay))).await;
+                }
+                Err(_) => self.world.sleep(params.retry_delay).await,
             }
         }
     }

@@ -125,7 +125,9 @@ pub fn tree_changes(endpoint: &EndpointPlan, generation: u64) -> Vec<Change> {
     let middle = each().map(|(balancer, record_type)| {
         weighted(alias(&tree, record_type, &leaf_name(balancer)), &balancer.leaf, balancer.weight)
     });
-    std::iter::once(number).chain(leaves).chain(middle).map(upsert).collect()
+    let mut changes = Vec::with_capacity(tree_size(endpoint));
+    changes.extend(std::iter::once(number).chain(leaves).chain(middle).map(upsert));
+    changes
 }
 
 /// How many changes that is.
@@ -152,4 +154,23 @@ pub fn rollback_tree(records: &[RecordSet], endpoint: &str) -> Option<String> {
     let name = format!("rollback.{}", control(endpoint));
     let target = &records.iter().find(|record| record.name == name)?.alias.as_ref()?.name;
     Some(target.strip_suffix(endpoint)?.strip_suffix('.')?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_takes_as_many_changes_as_are_said() {
+        for (balancers, dual_stack) in [(0, false), (1, true), (16, false), (16, true)] {
+            let endpoint = EndpointPlan {
+                endpoint: "dynamodb.test".to_owned(),
+                balancers: vec![Balancer::default(); balancers],
+                dual_stack,
+                tree: "tree".to_owned(),
+            };
+            let changes = tree_changes(&endpoint, 7).len();
+            assert_eq!(changes, tree_size(&endpoint), "{balancers} balancers, dual stack: {dual_stack}");
+        }
+    }
 }

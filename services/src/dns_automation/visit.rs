@@ -95,6 +95,13 @@ impl Visit {
         matches!(self.phase, Phase::Build(..) | Phase::Move(_))
     }
 
+    /// Another one has brought the endpoint to this very plan, and a root is moved only to a tree that is whole. By hand
+    /// it is installed all the same.
+    fn is_in_use(&self) -> bool {
+        let own = |seen: &Applied| seen.generation == self.generation && seen.tree == self.endpoint.tree;
+        !self.manner.rollback_to_own && self.seen.as_ref().is_some_and(own)
+    }
+
     fn look(&self, records: &[RecordSet], now: Moment, fresh: &str) -> Phase {
         let from = control_text(records, &self.endpoint.endpoint, "lock");
         let open = from.and_then(Lock::parse).is_none_or(|lock| lock.is_open_to(&self.me, now));
@@ -204,7 +211,7 @@ impl Task for Visit {
             (Phase::Look, Reply::Listed(records)) => {
                 self.seen =
                     control_text(&records, &self.endpoint.endpoint, "applied").and_then(Applied::parse);
-                self.look(&records, now, fresh)
+                if self.is_in_use() { Phase::Done(Outcome::Applied) } else { self.look(&records, now, fresh) }
             }
             (Phase::Take { own, .. }, Reply::Changed) => self.begin(own),
             (Phase::Take { .. }, _) => Phase::Blocked(Blocked::Lost),

@@ -24,6 +24,7 @@ pub struct TableSchema {
     partition: (String, KeyType),
     sort: Option<(String, KeyType)>,
     stream: bool,
+    time_to_live: Option<String>,
 }
 
 /// A key as bytes. Short ones lie where the key is, so that looking one up follows no pointer for each comparison.
@@ -49,6 +50,11 @@ impl TableSchema {
     /// Changes are kept as a stream.
     pub fn stream(&self) -> bool {
         self.stream
+    }
+
+    /// The attribute that says from when on an item may be deleted, in nanoseconds of incident time.
+    pub fn time_to_live(&self) -> Option<&str> {
+        self.time_to_live.as_deref()
     }
 
     /// Items are ordered by a sort key within their partition key.
@@ -174,6 +180,7 @@ impl TryFrom<TableDescription> for TableSchema {
             partition: attribute(partition)?,
             sort: description.sort_key.map(attribute).transpose()?,
             stream: description.stream,
+            time_to_live: Some(description.time_to_live).filter(|attribute| !attribute.is_empty()),
         };
         match &schema.sort {
             Some((sort, _)) if *sort == schema.partition.0 => {
@@ -195,6 +202,7 @@ impl From<&TableSchema> for TableDescription {
             partition_key: Some(attribute(&schema.partition)),
             sort_key: schema.sort.as_ref().map(attribute),
             stream: schema.stream,
+            time_to_live: schema.time_to_live.clone().unwrap_or_default(),
         }
     }
 }
@@ -202,22 +210,25 @@ impl From<&TableSchema> for TableDescription {
 impl FromStr for TableSchema {
     type Err = String;
 
-    /// Reads `leases(droplet)`, `orders(customer, number:N)` and `profiles(user) stream`; a key attribute is a string
-    /// unless `:N` or `:B` says otherwise.
+    /// Reads `leases(droplet)`, `orders(customer, number:N)`, `profiles(user) stream` and `tokens(token) expires=end`; a
+    /// key attribute is a string unless `:N` or `:B` says otherwise.
     fn from_str(text: &str) -> Result<TableSchema, String> {
         let error = |why: &str| {
             format!(
-                "table `{text}`: {why}; write it as `NAME(PARTITION-KEY, SORT-KEY:N) stream`, sort key, type \
-                     and `stream` only where wanted"
+                "table `{text}`: {why}; write it as `NAME(PARTITION-KEY, SORT-KEY:N) stream expires=ATTRIBUTE`, sort \
+                     key, type, `stream` and `expires` only where wanted"
             )
         };
         let (name, rest) = text.split_once('(').ok_or_else(|| error("the key is missing"))?;
         let (keys, options) = rest.split_once(')').ok_or_else(|| error("the key is not closed"))?;
-        let stream = match options.trim() {
-            "" => false,
-            "stream" => true,
-            other => return Err(error(&format!("`{other}` is not an option"))),
-        };
+        let (mut stream, mut time_to_live) = (false, String::new());
+        for option in options.split_whitespace() {
+            match (option, option.strip_prefix("expires=")) {
+                ("stream", _) => stream = true,
+                (_, Some(attribute)) if !attribute.is_empty() => time_to_live = attribute.to_owned(),
+                (other, _) => return Err(error(&format!("`{other}` is not an option"))),
+            }
+        }
         let mut attributes = keys.split(',').map(|key| {
             let (name, key_type) = key.split_once(':').unwrap_or((key, "S"));
             let key_type = match key_type.trim() {
@@ -234,7 +245,7 @@ impl FromStr for TableSchema {
             return Err(error("a key has at most two attributes"));
         }
         let table_name = name.trim().to_owned();
-        TableSchema::try_from(TableDescription { table_name, partition_key, sort_key, stream })
+        TableSchema::try_from(TableDescription { table_name, partition_key, sort_key, stream, time_to_live })
             .map_err(|status| error(status.message()))
     }
 }
@@ -246,7 +257,8 @@ impl fmt::Display for TableSchema {
         if let Some((name, key_type)) = &self.sort {
             write!(f, ", {name}:{}", letter(*key_type))?;
         }
-        f.write_str(if self.stream { ") stream" } else { ")" })
+        f.write_str(if self.stream { ") stream" } else { ")" })?;
+        self.time_to_live.iter().try_for_each(|attribute| write!(f, " expires={attribute}"))
     }
 }
 
@@ -279,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_table_is_read_back_as_it_was_written() {
-        for text in ["leases(droplet:S)", "orders(customer:S, number:N)", "blobs(digest:B) stream"] {
+        for text in ["leases(droplet:S)", "orders(customer:S, number:N)", "blobs(digest:B) stream", "tokens(token:S) expires=end"] {
             let schema: TableSchema = text.parse().expect("a valid table");
             assert_eq!(schema.to_string(), text);
             assert_eq!(
@@ -317,7 +329,7 @@ mod tests {
             (key(&[("customer", string("c"))]), "`number` is missing"),
             (key(&[("customer", number(1)), ("number", number(1))]), "another type than S"),
             (key(&[("customer", string("")), ("number", number(1))]), "is empty"),
-            (key(&[("customer", string(&"c".repeat(3000))), ("number", number(1))]), "longer than 2048"),
+            (key(&[("customer", string("c".repeat(3000))), ("number", number(1))]), "longer than 2048"),
             (
                 key(&[("customer", string("c")), ("number", number(1)), ("x", number(1))]),
                 "`x` is not part of the key",

@@ -200,33 +200,37 @@ impl Node {
     /// Puts one item.
     pub async fn put_item(&self, request: PutItemRequest) -> Result<PutItemResponse, Status> {
         let wanted = request.return_values();
-        let attributes = self.single(Kind::Put(request), wanted).await?;
+        let attributes = self.single(self.admitted(Kind::Put(request))?, wanted).await?;
         Ok(PutItemResponse { attributes })
     }
 
     /// Updates one item.
     pub async fn update_item(&self, request: UpdateItemRequest) -> Result<UpdateItemResponse, Status> {
         let wanted = request.return_values();
-        let attributes = self.single(Kind::Update(request), wanted).await?;
+        let attributes = self.single(self.admitted(Kind::Update(request))?, wanted).await?;
         Ok(UpdateItemResponse { attributes })
     }
 
     /// Deletes one item.
     pub async fn delete_item(&self, request: DeleteItemRequest) -> Result<DeleteItemResponse, Status> {
         let wanted = request.return_values();
-        let attributes = self.single(Kind::Delete(request), wanted).await?;
+        let attributes = self.single(self.admitted(Kind::Delete(request))?, wanted).await?;
         Ok(DeleteItemResponse { attributes })
     }
 
-    async fn single(&self, kind: Kind, wanted: ReturnValues) -> Result<Item, Status> {
+    /// A write that its partition has let in. Apart from [`Node::single`], whose future would hold what it is made of.
+    fn admitted(&self, kind: Kind) -> Result<Write, Status> {
         let item = TransactWriteItem { item: Some(kind) };
         let write = self.read(|store| Write::new(store.table(write::table_of(&item)?)?.schema(), item))?;
-        let partition = self.partition(&write.table, &write.key);
-        self.admit(Unit::Write, partition)?;
+        self.admit(Unit::Write, self.partition(&write.table, &write.key))?;
+        Ok(write)
+    }
+
+    async fn single(&self, write: Write, wanted: ReturnValues) -> Result<Item, Status> {
         let written = self.write(|store, now| store.write(now, &write)).await;
         // A write that was refused by its condition costs too (published).
         let cost = written.as_ref().map_or(1.0, cost_of);
-        self.charge(Unit::Write, partition, cost);
+        self.charge(Unit::Write, self.partition(&write.table, &write.key), cost);
         let written = written?;
         Ok(returned(wanted, written.before.as_ref(), &written.effect))
     }

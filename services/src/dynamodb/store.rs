@@ -13,7 +13,7 @@ use tonic::Status;
 use super::error;
 use super::key::{RowKey, TableSchema};
 use super::table::{Row, Table};
-use super::value::Item;
+use super::value::{self, Item};
 use super::write::{Effect, Write};
 
 pub mod durable;
@@ -169,6 +169,22 @@ impl Store {
             }
         }
         changes
+    }
+
+    /// Plans the removal of items whose time to live is over at a moment (nanoseconds), at most so many of a table.
+    pub fn expire(&self, now: u64, at_most: usize) -> Vec<Change> {
+        let mut plan = Plan::new(self, now);
+        for (name, table) in &self.tables {
+            let Some(attribute) = table.schema().time_to_live() else { continue };
+            let over = |row: &Row| value::parsed::<u64>(&row.item, attribute).is_some_and(|end| end <= now);
+            let due = table.rows.iter().filter(|(key, row)| over(row) && !self.transactions.holds(name, key));
+            for (key, row) in due.take(at_most) {
+                let written_at = now.max(row.written_at + 1);
+                let removal = Row { item: Item::new(), written_at, region: self.region.clone() };
+                plan.row(table, key.clone(), table.schema().key_of(&row.item), removal);
+            }
+        }
+        plan.changes
     }
 
     /// Applies what has been made durable.

@@ -257,6 +257,21 @@ mod tests {
     }
 
     #[test]
+    fn items_are_counted_and_memories_of_removals_are_not() {
+        let mut table = orders([1, 2]);
+        let keys: Vec<RowKey> = table.rows.keys().cloned().collect();
+        assert_eq!(table.len(), 6, "two orders each of three customers");
+        let held = table.row(&keys[0]).expect("a row").clone();
+        for (row, expected) in [(held.clone(), 6), (Row::default(), 5), (Row::default(), 5), (held, 6)] {
+            table.put(keys[0].clone(), row);
+            assert_eq!(table.len(), expected);
+        }
+        table.put(keys[1].clone(), Row::default());
+        keys.iter().for_each(|key| table.remove(key));
+        assert!(table.is_empty(), "removed rows don't count, whatever they held");
+    }
+
+    #[test]
     fn sort_conditions_have_the_ends_they_name() {
         let table = orders(0..=5);
         let at = |at: i64| number(at);
@@ -297,7 +312,7 @@ mod tests {
             let item = item([
                 ("customer", string("b")),
                 ("number", number(order)),
-                ("text", string(&"x".repeat(400_000))),
+                ("text", string("x".repeat(400_000))),
             ]);
             let key = table.schema.row_key(&item).expect("valid");
             table.put(key, Row { item, ..Row::default() });

@@ -9,8 +9,8 @@ use eastfall_proto::dynamodb::attribute_value::Value;
 pub type Item = BTreeMap<String, AttributeValue>;
 
 /// A string.
-pub fn string(text: &str) -> AttributeValue {
-    AttributeValue { value: Some(Value::S(text.to_owned())) }
+pub fn string(text: impl Into<String>) -> AttributeValue {
+    AttributeValue { value: Some(Value::S(text.into())) }
 }
 
 /// A number.

@@ -129,7 +129,7 @@ impl Desk {
         let token = Some(format!("{}/{}", request.owner, request.client_token));
         let token = token.filter(|_| !request.client_token.is_empty());
         if let Some(token) = &token {
-            let before = self.store.take_token(token, &ids).await.map_err(|status| internal(&status))?;
+            let before = self.store.take_token(token, &ids, self.world.now()).await.map_err(|status| internal(&status))?;
             if let Some(before) = before {
                 return self.describe(before).await;
             }
@@ -177,7 +177,7 @@ impl Desk {
             ("owner", string(owner)),
             ("state", number(InstanceState::Pending as i32)),
         ]);
-        self.store.put_instance(pending).await.map_err(|status| internal(&status))?;
+        self.store.put_pending(pending, self.world.now()).await.map_err(|status| internal(&status))?;
         let place = self.place(context, id, zone).await?;
         let running = item([
             ("instance", string(id)),

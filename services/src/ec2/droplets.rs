@@ -3,24 +3,29 @@
 //! One process stands for a zone's thousands of droplets; each has its own lease and its own instances. What runs goes
 //! on running whatever happens to the lease, but only a droplet with a lease takes a change. A droplet whose lease has
 //! ended asks its DWFM host for another, under the policies of the edge to `dwfm`: an attempt that times out is made
-//! again as that edge's `retry` says; one that is refused waits for the droplet's next turn. While it has a lease a
-//! droplet is a number in an array; only without one does it have a task.
+//! again as that edge's `retry` says; one that is refused waits for the droplet's next turn, or as long as it is told. A
+//! host that is known not to be ready is not asked ([`readiness`]). While it has a lease a droplet is a number in an
+//! array; only without one does it have a task.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_fabric::disk::Disk;
-use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::ec2::droplets_server::Droplets;
 use eastfall_proto::ec2::*;
+use eastfall_proto::error::retry_delay;
 use eastfall_topology::{Moment, Span};
 use tonic::{Request, Response, Status};
 
 use super::dwfm::DwfmParams;
 use super::layout::Layout;
-use crate::settings::{Settings, callee_of_kind, instance_count};
+use crate::settings::{Settings, callee_of_kind};
+
+mod readiness;
+
+use readiness::Hosts;
 
 eastfall_topology::params! {
     /// The droplets of EC2: one instance a zone.
@@ -34,6 +39,8 @@ eastfall_topology::params! {
         /// After an attempt that was refused, the droplet asks again at its next turn, one a period (assumption: as often
         /// as its state is checked).
         ask_again: Span = "3m", range "1s"..="1d";
+        /// How often a host of DWFM is asked whether it is ready (assumption: as often as it looks for its store).
+        health_check: Span = "10s", range "100ms"..="1h";
     }
 }
 
@@ -67,10 +74,9 @@ async fn start(world: World) -> Result<(), StartError> {
         let all: Vec<u32> = (0..state.until.len() as u32).collect();
         state.extend(all, world.now(), world.now() + lease);
     }
-    let hosts = (0..instance_count(&world, &dwfm)).map(|host| world.dial_instance(&dwfm, host));
     let agents = Arc::new(Agents {
         settings: Settings::new(&world),
-        hosts: hosts.collect::<Result<_, _>>()?,
+        hosts: Hosts::new(&world, &dwfm, layout.hosts_of(zone))?,
         state: Mutex::new(state),
         world: world.clone(),
         layout,
@@ -83,6 +89,10 @@ async fn start(world: World) -> Result<(), StartError> {
     agents.say();
     if known {
         (0..agents.layout.droplets_in(zone)).for_each(|droplet| agents.ask(droplet));
+    }
+    for host in agents.layout.hosts_of(zone) {
+        let checked = Arc::clone(&agents);
+        world.spawn(async move { checked.keep_checking(host).await });
     }
     let watched = Arc::clone(&agents);
     world.spawn(async move { watched.watch_expiry().await });
@@ -104,7 +114,7 @@ struct Agents {
     settings: Settings<DropletsParams>,
     layout: Layout,
     zone: usize,
-    hosts: Vec<Client>,
+    hosts: Hosts,
     disk: Disk,
     state: Mutex<State>,
 }
@@ -208,19 +218,42 @@ impl Agents {
     fn ask(self: &Arc<Self>, droplet: u32) {
         let agents = Arc::clone(self);
         self.world.spawn(async move {
-            let host = &agents.hosts[agents.layout.host_of(agents.zone, droplet)];
+            let host = agents.hosts.get(agents.layout.host_of(agents.zone, droplet));
             loop {
-                match host.call(&dwfm_api::REQUEST_LEASE, RequestLeaseRequest { droplet }).await {
-                    Ok(lease) => {
-                        let until = Moment::from_nanos(lease.until);
-                        agents.state().extend(vec![droplet], agents.world.now(), until);
-                        return agents.say();
-                    }
-                    Err(_) => agents.world.record().count("lease-attempts-refused", 1),
+                if !host.readiness.is_ready() {
+                    host.readiness.wait().await;
+                    agents.world.clock().sleep_until(agents.next_turn(droplet)).await;
+                    continue;
                 }
-                agents.world.clock().sleep_until(agents.next_turn(droplet)).await;
+                let refusal =
+                    match host.client.call(&dwfm_api::REQUEST_LEASE, RequestLeaseRequest { droplet }).await {
+                        Ok(lease) => {
+                            let until = Moment::from_nanos(lease.until);
+                            agents.state().extend(vec![droplet], agents.world.now(), until);
+                            return agents.say();
+                        }
+                        Err(refusal) => refusal,
+                    };
+                agents.world.record().count("lease-attempts-refused", 1);
+                let turn = match retry_delay(&refusal) {
+                    Some(wait) => agents.world.now() + Span::from_nanos(wait.as_nanos() as u64),
+                    None => agents.next_turn(droplet),
+                };
+                agents.world.clock().sleep_until(turn).await;
             }
         });
+    }
+
+    /// Asks a host from time to time whether it is ready.
+    async fn keep_checking(&self, host: usize) {
+        let host = self.hosts.get(host);
+        loop {
+            let period = self.settings.get().health_check;
+            let asked = host.health.call(&dwfm_api::CHECK_READINESS, CheckReadinessRequest {});
+            let answer = self.world.clock().timeout(period, asked).await;
+            host.readiness.set(matches!(answer, Ok(Ok(CheckReadinessResponse { serving: true }))));
+            self.world.sleep(period).await;
+        }
     }
 
     /// When a droplet asks again: turns are spread over the period, so that those who were refused together don't come

@@ -16,10 +16,9 @@ use eastfall_fabric::capacity::line::{Line, Ticket};
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::network::server::Serving;
 use eastfall_fabric::record::ServerRecorder;
-use eastfall_fabric::token_bucket::TokenBucket;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::ec2::dwfm_api;
-use eastfall_topology::{Capacity, Distribution, Moment, RateLimit, Span, Topology};
+use eastfall_topology::{Capacity, Distribution, Moment, Span, Topology};
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -28,12 +27,14 @@ use super::layout::{Layout, Local};
 use super::store::Store;
 use crate::settings::{Settings, callee_of_kind};
 
+mod admission;
 mod book;
 mod changes;
 mod checks;
 mod handlers;
 mod workers;
 
+use admission::Admission;
 use book::Book;
 use handlers::Desk;
 use workers::Work;
@@ -51,8 +52,11 @@ eastfall_topology::params! {
         /// The operators' throttle: attempts are admitted at this share of what the workers can establish, and all others
         /// are refused at once. `none`: all are admitted.
         admission: Option<f64> = "none", range 0.0001..=1000.0;
-        /// How often a host writes its sign of life to the store; while it can't, it refuses attempts at once (inferred:
-        /// without the store no lease can be established).
+        /// Who is refused by the throttle is told when its turn is, but to wait no longer than this (assumption: so that a
+        /// throttle that is taken off is noticed in time).
+        admission_wait: Span = "15m", range "1s"..="1d";
+        /// How often a host writes its sign of life to the store; while it can't, it says that it is not ready and refuses
+        /// attempts at once (inferred: without the store no lease can be established).
         heartbeat: Span = "10s", range "100ms"..="1h";
         /// How long after the run's start the host turns to its store (ours: names and tables have to exist by then).
         start_delay: Span = "1m", range "0s"..="1d";
@@ -91,7 +95,7 @@ async fn start(world: World) -> Result<(), StartError> {
         busy: 0,
         askers: BTreeMap::new(),
         book,
-        admission: TokenBucket::full(&RateLimit { per_second: 1.0, burst: 1 }, now),
+        admission: Admission::new(now),
         store_answers: false,
     };
     let host = Arc::new(Host {
@@ -156,7 +160,7 @@ struct State {
     /// Who waits for the end of an attempt; those who gave up are gone from here while their attempt is still in line.
     askers: BTreeMap<Ticket, oneshot::Sender<Result<Moment, Status>>>,
     book: Book,
-    admission: TokenBucket,
+    admission: Admission,
     /// Whether the last sign of life reached the store.
     store_answers: bool,
 }

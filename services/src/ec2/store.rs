@@ -6,7 +6,8 @@
 use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::dynamodb::write_request::Write;
 use eastfall_proto::dynamodb::{Item as ItemMessage, *};
-use eastfall_topology::Moment;
+use eastfall_proto::ec2::InstanceState;
+use eastfall_topology::{Moment, Span};
 use tonic::{Code, Status};
 
 use crate::dynamodb::condition::{any, is, not_exists};
@@ -29,9 +30,13 @@ const SCHEMAS: [&str; 5] = [
     "dwfm-hosts(host)",
     "droplet-leases(host,droplet)",
     "droplet-changes(host,instance)",
-    "ec2-instances(instance)",
-    "ec2-launches(token)",
+    "ec2-instances(instance) expires=forget-at",
+    "ec2-launches(token) expires=forget-at",
 ];
+
+/// How long a terminated instance is still described (published: about an hour), a launch that came to nothing is, and
+/// a client's token is remembered (assumption: far longer than anybody repeats one request).
+const REMEMBERED: Span = Span::from_mins(60);
 
 /// Droplets that one batch may write (published: 25 items).
 pub(super) const BATCH: usize = 25;
@@ -142,6 +147,20 @@ impl Store {
         self.tables.put(INSTANCES, instance).await
     }
 
+    /// Writes an instance that does not run yet. If it never does, it is forgotten after a while.
+    pub(super) async fn put_pending(&self, mut instance: Item, now: Moment) -> Result<(), Status> {
+        instance.insert("forget-at".to_owned(), forget_at(now));
+        self.put_instance(instance).await
+    }
+
+    /// An instance is terminated, and will be forgotten.
+    pub(super) async fn set_terminated(&self, id: &str, now: Moment) -> Result<(), Status> {
+        let key = item([("instance", string(id))]);
+        let terminated = number(InstanceState::Terminated as i32);
+        let actions = vec![set("state", terminated), set("forget-at", forget_at(now))];
+        self.tables.update(INSTANCES, key, actions).await
+    }
+
     /// Changes the state of an instance.
     pub(super) async fn set_state(&self, id: &str, state: i32) -> Result<(), Status> {
         let key = item([("instance", string(id))]);
@@ -153,8 +172,13 @@ impl Store {
         &self,
         token: &str,
         instances: &[String],
+        now: Moment,
     ) -> Result<Option<Vec<String>>, Status> {
-        let attributes = item([("token", string(token)), ("instances", string(&instances.join(" ")))]);
+        let attributes = item([
+            ("token", string(token)),
+            ("instances", string(instances.join(" "))),
+            ("forget-at", forget_at(now)),
+        ]);
         match self.tables.put_if(LAUNCHES, attributes, not_exists("token")).await {
             Ok(()) => Ok(None),
             Err(status) if status.code() == Code::FailedPrecondition => {
@@ -170,6 +194,10 @@ impl Store {
     pub(super) async fn release_token(&self, token: &str) -> Result<(), Status> {
         self.tables.delete(LAUNCHES, item([("token", string(token))])).await
     }
+}
+
+fn forget_at(now: Moment) -> AttributeValue {
+    number((now + REMEMBERED).as_nanos())
 }
 
 /// Sort keys are strings: numbers of the same length sort as such.

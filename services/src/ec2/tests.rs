@@ -38,6 +38,7 @@ kind = "droplets"
 count = 8
 slots = 2
 ask-again = "10s"
+health-check = "100ms"
 calls.dwfm = { timeout = "30s", retry = { attempts = 100, backoff = "none", retry-on = ["deadline-exceeded"] } }
 
 [service.ec2]

@@ -31,7 +31,7 @@ pub(super) fn operations() -> Vec<Operation> {
             DeleteItemRequest { table_name: table(draw), key, ..DeleteItemRequest::default() }
         }),
         operation(DYNAMODB, &api::QUERY, |draw| {
-            let partition = Some(value::string(&name(draw.key())));
+            let partition = Some(value::string(name(draw.key())));
             QueryRequest { table_name: table(draw), partition, limit: 20, ..QueryRequest::default() }
         }),
         operation(DYNAMODB, &api::BATCH_WRITE_ITEM, |draw| {
@@ -72,7 +72,7 @@ fn name(number: u64) -> String {
 }
 
 fn key(number: u64) -> Item {
-    value::item([(KEY, value::string(&name(number)))])
+    value::item([(KEY, value::string(name(number)))])
 }
 
 fn drawn_key(draw: &mut Draw<'_>) -> Item {
@@ -81,5 +81,5 @@ fn drawn_key(draw: &mut Draw<'_>) -> Item {
 
 fn item(number: u64, draw: &Draw<'_>) -> Item {
     let body = value::bytes(vec![0; draw.shape.item_bytes as usize]);
-    value::item([(KEY, value::string(&name(number))), ("body", body)])
+    value::item([(KEY, value::string(name(number))), ("body", body)])
 }

@@ -4,14 +4,14 @@
 //! rounded (at least 1) and service times take up the rest: workers / service time is exactly K times what it was. A
 //! queue's limit, a concurrency limit and a budget bound amounts of work, so they are multiplied too; otherwise the same
 //! file would reject more, or retry longer, at another K. Slow-down is per waiting request, so it is divided.
-//! What stays: times, delays, shares, and the counts by which a breaker judges.
+//! What stays: times, delays, shares, the counts by which a breaker judges, and services with `scaled = false`.
 
 use crate::{
     Budget, Capacity, Concurrency, Curve, KindSchema, Operation, ParamType, ParamValue, Policy, Service,
 };
 
 pub(super) fn scale(service: &mut Service, load: f64, kinds: &[KindSchema]) {
-    if load == 1.0 {
+    if load == 1.0 || !service.scaled {
         return;
     }
     if let Some(capacity) = &mut service.capacity {

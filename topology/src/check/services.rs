@@ -92,6 +92,7 @@ fn service(reading: &Reading, name: &str, node: &Node, context: &Context<'_>) ->
             IndexMap::new()
         }
     };
+    let scaled = fields.value("scaled", true);
     let restart_delay = fields.within("restart-delay", Span::from_secs(10), ANY_SPAN);
     let (kind, params) = match schema {
         Some(schema) => (schema.name.to_owned(), params::params(&mut fields, schema)),
@@ -115,6 +116,7 @@ fn service(reading: &Reading, name: &str, node: &Node, context: &Context<'_>) ->
         calls,
         params,
         restart_delay,
+        scaled,
     }
 }
 

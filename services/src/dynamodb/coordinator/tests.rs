@@ -171,7 +171,7 @@ fn parts() -> BTreeMap<u32, Vec<(usize, TransactWriteItem)>> {
     let put = |node: u32| {
         let put = PutItemRequest {
             table_name: "orders".to_owned(),
-            item: item([("order", string(&format!("order-on-{node}")))]),
+            item: item([("order", string(format!("order-on-{node}")))]),
             condition: Some(not_exists("order")),
             ..PutItemRequest::default()
         };

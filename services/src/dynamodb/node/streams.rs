@@ -1,4 +1,5 @@
-//! Streams on one node: reading them, applying another region's, and forgetting what is old.
+//! Streams on one node: reading them, applying another region's, and forgetting what is old: stream records, and items
+//! whose time to live is over.
 
 use std::sync::Weak;
 
@@ -56,7 +57,8 @@ impl Node {
     }
 }
 
-/// Forgets stream records older than this, as long as the node lives.
+/// Forgets stream records older than this, and items whose time to live is over, as long as the node lives. (The real
+/// service takes up to some days for the latter, and charges nothing.)
 pub(super) fn keep_trimming(node: &Arc<Node>, retention: Span) {
     let world = node.world.clone();
     let node: Weak<Node> = Arc::downgrade(node);
@@ -67,7 +69,9 @@ pub(super) fn keep_trimming(node: &Arc<Node>, retention: Span) {
             let now = ticks.tick().await;
             let Some(node) = node.upgrade() else { return };
             let before = now.before(retention).as_nanos();
-            if let Err(status) = node.write(|store, _| Ok((store.trim(before, TRIM_RECORDS), ()))).await {
+            let expired = node.write(|store, now| Ok((store.expire(now, TRIM_RECORDS), ()))).await;
+            let trimmed = node.write(|store, _| Ok((store.trim(before, TRIM_RECORDS), ()))).await;
+            if let Err(status) = expired.and(trimmed) {
                 node.world.record().event("stream.trim-failed", &[("reason", status.message().to_owned())]);
             }
         }

@@ -17,6 +17,8 @@ pub(super) struct Book {
     candidates: BTreeSet<(u32, Local)>,
     /// Instances that are to be taken off a droplet as soon as it has a lease.
     changes: BTreeMap<Local, Vec<String>>,
+    /// How many these are: asked for with every request.
+    waiting: usize,
     /// Groups whose check waits or is under way.
     checking: BTreeSet<u32>,
 }
@@ -29,6 +31,7 @@ impl Book {
             used: vec![0; count],
             candidates: BTreeSet::new(),
             changes: BTreeMap::new(),
+            waiting: 0,
             checking: BTreeSet::new(),
         }
     }
@@ -114,17 +117,20 @@ impl Book {
         let waiting = self.changes.entry(local).or_default();
         if !waiting.contains(&instance) {
             waiting.push(instance);
+            self.waiting += 1;
         }
     }
 
     /// The changes that wait for a droplet's lease, no longer waiting.
     pub(super) fn take_changes(&mut self, local: Local) -> Vec<String> {
-        self.changes.remove(&local).unwrap_or_default()
+        let changes = self.changes.remove(&local).unwrap_or_default();
+        self.waiting -= changes.len();
+        changes
     }
 
     /// How many changes wait.
     pub(super) fn changes(&self) -> usize {
-        self.changes.values().map(Vec::len).sum()
+        self.waiting
     }
 }
 

@@ -63,7 +63,7 @@ impl Host {
     async fn apply(&self, local: Local, instance: &str) -> Result<(), Status> {
         let request = StopInstanceRequest { droplet: self.droplet(local), instance_id: instance.to_owned() };
         self.agents.call(&droplets_api::STOP_INSTANCE, request).await?;
-        self.store.set_state(instance, InstanceState::Terminated as i32).await?;
+        self.store.set_terminated(instance, self.world.now()).await?;
         self.store.delete_change(&self.name, instance).await?;
         self.state().book.free_place(local);
         self.world.record().count("changes-applied", 1);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use eastfall_fabric::call::Context;
 use eastfall_proto::ec2::dwfm_server::Dwfm;
 use eastfall_proto::ec2::*;
-use eastfall_topology::{Moment, RateLimit};
+use eastfall_proto::error::refused_for_now;
+use eastfall_topology::{Moment, Span};
 use tokio::sync::oneshot;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::workers::Work;
 use super::*;
@@ -39,11 +40,10 @@ impl Host {
         let local = self.local(droplet)?;
         let record = self.world.record();
         record.count(ATTEMPTS, 1);
-        if !self.admits() {
+        if let Err(wait) = self.admit() {
             record.count(THROTTLED, 1);
-            return Err(Status::resource_exhausted(
-                "lease attempts are throttled; ask again at the next turn",
-            ));
+            let (code, wait) = (Code::ResourceExhausted, std::time::Duration::from_nanos(wait.as_nanos()));
+            return Err(refused_for_now(code, "lease attempts are throttled", wait));
         }
         if !self.state().store_answers {
             record.count(STORE_FAILED, 1);
@@ -69,12 +69,13 @@ impl Host {
         answer.await.unwrap_or_else(|_| Err(Status::unavailable("the host went away")))
     }
 
-    /// The operators' throttle.
-    fn admits(&self) -> bool {
-        let Some(share) = self.settings.get().admission else { return true };
+    /// The operators' throttle: how long to wait, if it does not let an attempt in.
+    fn admit(&self) -> Result<(), Span> {
+        let settings = self.settings.get();
+        let Some(share) = settings.admission else { return Ok(()) };
         let mut state = self.state();
         let per_second = share * establishing_rate(state.line.capacity());
-        state.admission.take(&RateLimit { per_second, burst: 1 }, self.world.now())
+        state.admission.admit(per_second, settings.admission_wait, self.world.now())
     }
 }
 
@@ -87,6 +88,13 @@ impl Dwfm for Desk {
         let (context, request) = split(request);
         let until = self.0.request_lease(&context, request.droplet).await?;
         Ok(Response::new(RequestLeaseResponse { until: until.as_nanos() }))
+    }
+
+    async fn check_readiness(
+        &self,
+        _: Request<CheckReadinessRequest>,
+    ) -> Result<Response<CheckReadinessResponse>, Status> {
+        Ok(Response::new(CheckReadinessResponse { serving: self.0.state().store_answers }))
     }
 
     async fn place_instance(

@@ -249,3 +249,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_name_is_turned_round_by_its_labels() {
+    for (name, expected) in
+        [("a.bc.d", "d.bc.a"), ("a", "a"), ("", ""), ("a.", ".a"), (".a", "a."), ("a..b", "b..a")]
+    {
+        assert_eq!(reversed(name), expected, "{name:?}");
+    }
+}
+
+#[test]
+fn names_are_made_of_labels_of_1_to_63_letters() {
+    let (longest, too_long) = ("a".repeat(63), "a".repeat(64));
+    let whole = [longest.as_str(); 4].join(".");
+    for name in ["a", "_automation.dynamodb.test", &longest, &whole[..253]] {
+        assert!(check::name(name).is_ok(), "{name:?}");
+    }
+    for name in ["", ".", "a.", ".a", "a..b", "a b", "\u{e4}", &too_long, &whole] {
+        assert!(check::name(name).is_err(), "{name:?}");
+    }
+}

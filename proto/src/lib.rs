@@ -40,6 +40,18 @@ api! {
     nlb = "eastfall.nlb.v1"
 }
 api! {
+    /// Security Token Service stand-in.
+    sts = "eastfall.sts.v1"
+}
+api! {
+    /// Identity and Access Management stand-in.
+    iam = "eastfall.iam.v1"
+}
+api! {
+    /// Console sign-in and Identity Center stand-ins.
+    sign_in = "eastfall.signin.v1"
+}
+api! {
     /// A generic service of a user's own graph.
     service = "eastfall.service.v1"
 }
@@ -63,6 +75,11 @@ pub static APIS: &[&Api] = &[
     &ec2::droplets_api::API,
     &nlb::nlb_api::API,
     &nlb::nlb_node_api::API,
+    &sts::sts_api::API,
+    &iam::iam_api::API,
+    &iam::iam_changes_api::API,
+    &sign_in::sign_in_api::API,
+    &sign_in::identity_center_api::API,
     &service::service_api::API,
 ];
 

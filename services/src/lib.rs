@@ -3,13 +3,19 @@
 //! A module has its parameters (`params!`), says how an instance starts, and does what the service does. It touches the
 //! outside through its `World` alone, and can't know that it is being tested.
 
+mod copies;
 pub mod customers;
 pub mod dns_automation;
 pub mod dynamodb;
 pub mod ec2;
 pub mod generic;
+mod home;
+pub mod iam;
 pub mod route53;
+mod seal;
 pub mod settings;
+pub mod sign_in;
+pub mod sts;
 pub mod tables;
 pub mod workload;
 
@@ -34,6 +40,11 @@ pub fn kinds() -> Vec<Kind> {
         dns_automation::enactor::kind(),
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),
+        iam::kind(),
+        iam::replica::kind(),
+        sign_in::kind(),
+        sign_in::identity_center::kind(),
+        sts::kind(),
         route53::kind(),
     ]
 }

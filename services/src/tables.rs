@@ -70,6 +70,22 @@ impl Tables {
         Ok(self.client.call(&api::GET_ITEM, request).await?.item)
     }
 
+    /// The items with these keys as they are now, up to 100 (published); those that are not there are left out.
+    ///
+    /// # Errors
+    /// See [`Tables::get`]; `resource-exhausted` if some could not be read.
+    pub async fn get_batch(&self, table: &str, keys: Vec<Item>) -> Result<Vec<Item>, Status> {
+        let key = |key: Item| TableKey { table_name: table.to_owned(), key };
+        let request =
+            BatchGetItemRequest { keys: keys.into_iter().map(key).collect(), consistent_read: true };
+        let answer = self.client.call(&api::BATCH_GET_ITEM, request).await?;
+        if !answer.unprocessed_keys.is_empty() {
+            let count = answer.unprocessed_keys.len();
+            return Err(Status::resource_exhausted(format!("{count} items of {table} could not be read")));
+        }
+        Ok(answer.items.into_iter().map(|item| item.item).collect())
+    }
+
     /// Writes an item whole, over one of the same key.
     ///
     /// # Errors
@@ -118,6 +134,29 @@ impl Tables {
     pub async fn write_batch(&self, requests: Vec<WriteRequest>) -> Result<Vec<WriteRequest>, Status> {
         let request = BatchWriteItemRequest { requests };
         Ok(self.client.call(&api::BATCH_WRITE_ITEM, request).await?.unprocessed_items)
+    }
+
+    /// Puts items, all or none: each if the one of the same key (or its absence) meets its condition.
+    ///
+    /// # Errors
+    /// See [`Tables::get`]; `failed-precondition` or `aborted` if a condition does not hold or somebody else writes there.
+    pub async fn put_all(&self, puts: Vec<(&str, Item, Condition)>) -> Result<(), Status> {
+        let put = |(table, item, condition): (&str, Item, Condition)| {
+            let (table_name, condition) = (table.to_owned(), Some(condition));
+            let put = PutItemRequest { table_name, item, condition, ..PutItemRequest::default() };
+            TransactWriteItem { item: Some(transact_write_item::Item::Put(put)) }
+        };
+        let request = TransactWriteItemsRequest { items: puts.into_iter().map(put).collect() };
+        self.client.call(&api::TRANSACT_WRITE_ITEMS, request).await.map(drop)
+    }
+
+    /// One page of a query.
+    ///
+    /// # Errors
+    /// See [`Tables::get`].
+    pub async fn page(&self, query: QueryRequest) -> Result<Vec<Item>, Status> {
+        let page = self.client.call(&api::QUERY, query).await?;
+        Ok(page.items.into_iter().map(|item| item.attributes).collect())
     }
 
     /// Every item of a partition, page by page, in the order of the sort key.

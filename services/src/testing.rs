@@ -1,5 +1,7 @@
 //! For tests: a small region in virtual time, and a way to do something in it.
 
+pub(crate) mod identity;
+
 use std::sync::{Arc, Mutex};
 
 use eastfall_fabric::engine::sim;

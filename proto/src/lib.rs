@@ -40,6 +40,22 @@ api! {
     nlb = "eastfall.nlb.v1"
 }
 api! {
+    /// Amazon SQS stand-in.
+    sqs = "eastfall.sqs.v1"
+}
+api! {
+    /// Amazon Kinesis Data Streams stand-in.
+    kinesis = "eastfall.kinesis.v1"
+}
+api! {
+    /// AWS Lambda stand-in: the public API and the fleet of workers.
+    lambda = "eastfall.lambda.v1"
+}
+api! {
+    /// Amazon EventBridge stand-in.
+    eventbridge = "eastfall.eventbridge.v1"
+}
+api! {
     /// A generic service of a user's own graph.
     service = "eastfall.service.v1"
 }
@@ -63,6 +79,11 @@ pub static APIS: &[&Api] = &[
     &ec2::droplets_api::API,
     &nlb::nlb_api::API,
     &nlb::nlb_node_api::API,
+    &sqs::sqs_api::API,
+    &kinesis::kinesis_api::API,
+    &lambda::lambda_api::API,
+    &lambda::fleet_api::API,
+    &eventbridge::event_bridge_api::API,
     &service::service_api::API,
 ];
 

@@ -3,13 +3,19 @@
 //! A module has its parameters (`params!`), says how an instance starts, and does what the service does. It touches the
 //! outside through its `World` alone, and can't know that it is being tested.
 
+pub mod backlog;
+pub mod catalog;
 pub mod customers;
 pub mod dns_automation;
 pub mod dynamodb;
 pub mod ec2;
+pub mod eventbridge;
 pub mod generic;
+pub mod kinesis;
+pub mod lambda;
 pub mod route53;
 pub mod settings;
+pub mod sqs;
 pub mod tables;
 pub mod workload;
 
@@ -31,6 +37,12 @@ pub fn kinds() -> Vec<Kind> {
         ec2::dwfm::kind(),
         ec2::droplets::kind(),
         ec2::customers::kind(),
+        sqs::kind(),
+        kinesis::kind(),
+        lambda::api::kind(),
+        lambda::fleet::kind(),
+        lambda::pollers::kind(),
+        eventbridge::kind(),
         dns_automation::enactor::kind(),
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),

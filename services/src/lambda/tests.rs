@@ -1,0 +1,1 @@
+//! lambda in virtual time.

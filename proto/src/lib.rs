@@ -50,6 +50,20 @@ api! {
 api! {
     /// Console sign-in and Identity Center stand-ins.
     sign_in = "eastfall.signin.v1"
+    /// Amazon SQS stand-in.
+    sqs = "eastfall.sqs.v1"
+}
+api! {
+    /// Amazon Kinesis Data Streams stand-in.
+    kinesis = "eastfall.kinesis.v1"
+}
+api! {
+    /// AWS Lambda stand-in: the public API and the fleet of workers.
+    lambda = "eastfall.lambda.v1"
+}
+api! {
+    /// Amazon EventBridge stand-in.
+    eventbridge = "eastfall.eventbridge.v1"
 }
 api! {
     /// A generic service of a user's own graph.
@@ -80,6 +94,11 @@ pub static APIS: &[&Api] = &[
     &iam::iam_changes_api::API,
     &sign_in::sign_in_api::API,
     &sign_in::identity_center_api::API,
+    &sqs::sqs_api::API,
+    &kinesis::kinesis_api::API,
+    &lambda::lambda_api::API,
+    &lambda::fleet_api::API,
+    &eventbridge::event_bridge_api::API,
     &service::service_api::API,
 ];
 

@@ -4,18 +4,24 @@
 //! outside through its `World` alone, and can't know that it is being tested.
 
 mod copies;
+pub mod backlog;
+pub mod catalog;
 pub mod customers;
 pub mod dns_automation;
 pub mod dynamodb;
 pub mod ec2;
+pub mod eventbridge;
 pub mod generic;
 mod home;
 pub mod iam;
+pub mod kinesis;
+pub mod lambda;
 pub mod route53;
 mod seal;
 pub mod settings;
 pub mod sign_in;
 pub mod sts;
+pub mod sqs;
 pub mod tables;
 pub mod workload;
 
@@ -37,6 +43,12 @@ pub fn kinds() -> Vec<Kind> {
         ec2::dwfm::kind(),
         ec2::droplets::kind(),
         ec2::customers::kind(),
+        sqs::kind(),
+        kinesis::kind(),
+        lambda::api::kind(),
+        lambda::fleet::kind(),
+        lambda::pollers::kind(),
+        eventbridge::kind(),
         dns_automation::enactor::kind(),
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),

@@ -4,6 +4,7 @@
 //! Ordinary tables behind the ordinary public name: when the name resolves to nothing, a service is as cut off from its
 //! own state as any customer.
 
+use eastfall_fabric::call::Context;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::dynamodb::*;
@@ -38,6 +39,11 @@ impl Tables {
     /// If the service calls none, or several.
     pub fn of(world: &World) -> Result<Tables, StartError> {
         Ok(Tables::new(world.dial(&callee_of_kind(world, BalancerParams::SCHEMA.name)?)?))
+    }
+
+    /// The same tables for calls made on behalf of another call: they inherit its deadline.
+    pub fn within(&self, context: &Context) -> Tables {
+        Tables { client: self.client.within(context) }
     }
 
     /// Makes the tables that don't exist, trying again until that is done. Schemas as in `tables` of the storage nodes:

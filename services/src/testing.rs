@@ -8,6 +8,7 @@ use eastfall_fabric::engine::sim;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::record::Report;
 use eastfall_fabric::simulation::{LAB, Setup, Simulation};
+use eastfall_fabric::world::Kind;
 use eastfall_topology::{Span, Topology};
 
 /// A region that runs.
@@ -19,7 +20,11 @@ pub(crate) struct Lab {
 impl Lab {
     /// Starts everything that a topology names.
     pub(crate) fn start(text: &str, seed: u64) -> Lab {
-        let kinds = crate::kinds();
+        Lab::start_with(text, seed, crate::kinds())
+    }
+
+    /// The same with other kinds of service: for the part of another system that a test needs to have in hand.
+    pub(crate) fn start_with(text: &str, seed: u64, kinds: Vec<Kind>) -> Lab {
         let schemas: Vec<_> = kinds.iter().map(|kind| kind.schema).collect();
         let source = eastfall_topology::Source { file: "test.toml", text };
         let topology =

@@ -14,8 +14,12 @@ use rand_distr::{Distribution as _, Zipf};
 use tonic::Status;
 
 mod dynamodb;
+mod eventbridge;
 mod generic;
 mod identity;
+mod kinesis;
+mod lambda;
+mod sqs;
 
 /// What requests are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,6 +122,16 @@ where
 /// Every operation of the mechanism-rich kinds. To add an API, add its file's list here.
 static OPERATIONS: LazyLock<Vec<Operation>> =
     LazyLock::new(|| [dynamodb::operations(), identity::operations()].into_iter().flatten().collect());
+static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
+    let all = [
+        dynamodb::operations(),
+        sqs::operations(),
+        kinesis::operations(),
+        lambda::operations(),
+        eventbridge::operations(),
+    ];
+    all.into_iter().flatten().collect()
+});
 
 /// How to send an operation to a service.
 ///

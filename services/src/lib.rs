@@ -3,13 +3,20 @@
 //! A module has its parameters (`params!`), says how an instance starts, and does what the service does. It touches the
 //! outside through its `World` alone, and can't know that it is being tested.
 
+pub mod airflow;
+pub mod cloudwatch;
+pub mod connect;
+pub mod containers;
 pub mod customers;
 pub mod dns_automation;
 pub mod dynamodb;
 pub mod ec2;
 pub mod generic;
+mod groups;
+pub mod outposts;
 pub mod route53;
 pub mod settings;
+pub mod support;
 pub mod tables;
 pub mod workload;
 
@@ -35,5 +42,14 @@ pub fn kinds() -> Vec<Kind> {
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),
         route53::kind(),
+        containers::ecs::kind(),
+        containers::eks::kind(),
+        containers::fargate::kind(),
+        connect::kind(),
+        airflow::kind(),
+        outposts::kind(),
+        support::kind(),
+        support::accounts::kind(),
+        cloudwatch::kind(),
     ]
 }

@@ -4,6 +4,7 @@
 //! Ordinary tables behind the ordinary public name: when the name resolves to nothing, a service is as cut off from its
 //! own state as any customer.
 
+use eastfall_fabric::call::Context;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::dynamodb::*;
@@ -38,6 +39,12 @@ impl Tables {
     /// If the service calls none, or several.
     pub fn of(world: &World) -> Result<Tables, StartError> {
         Ok(Tables::new(world.dial(&callee_of_kind(world, BalancerParams::SCHEMA.name)?)?))
+    }
+
+    /// These tables on behalf of a request: what is asked of them inherits its deadline.
+    #[must_use]
+    pub fn within(&self, context: &Context) -> Tables {
+        Tables { client: self.client.within(context) }
     }
 
     /// Makes the tables that don't exist, trying again until that is done. Schemas as in `tables` of the storage nodes:
@@ -141,5 +148,28 @@ impl Tables {
                 return Ok(items);
             }
         }
+    }
+
+    /// The first (or last) items of a partition, in the order of the sort key: as many as a page holds at most.
+    ///
+    /// # Errors
+    /// See [`Tables::get`].
+    pub async fn some_of(
+        &self,
+        table: &str,
+        partition: &str,
+        limit: u32,
+        descending: bool,
+    ) -> Result<Vec<Item>, Status> {
+        let request = QueryRequest {
+            table_name: table.to_owned(),
+            partition: Some(string(partition)),
+            limit,
+            descending,
+            consistent_read: true,
+            ..QueryRequest::default()
+        };
+        let page = self.client.call(&api::QUERY, request).await?;
+        Ok(page.items.into_iter().map(|item| item.attributes).collect())
     }
 }

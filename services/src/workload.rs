@@ -13,8 +13,11 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, Zipf};
 use tonic::Status;
 
+mod connect;
+mod containers;
 mod dynamodb;
 mod generic;
+mod upkeep;
 
 /// What requests are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +59,11 @@ impl<'a> Draw<'a> {
             Some(keys) => keys.sample(self.rng) as u64,
             None => self.rng.random_range(1..=self.shape.keys),
         }
+    }
+
+    /// A token that no other request has, so that a client's retries are known to be the same request.
+    pub fn token(&mut self) -> String {
+        format!("{:016x}", self.rng.random::<u64>())
     }
 
     /// So many different keys, or all of them if there are fewer.
@@ -115,8 +123,11 @@ where
 }
 
 /// Every operation of the mechanism-rich kinds. To add an API, add its file's list here.
-static OPERATIONS: LazyLock<Vec<Operation>> =
-    LazyLock::new(|| [dynamodb::operations()].into_iter().flatten().collect());
+static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
+    let lists =
+        [dynamodb::operations(), containers::operations(), connect::operations(), upkeep::operations()];
+    lists.into_iter().flatten().collect()
+});
 
 /// How to send an operation to a service.
 ///

@@ -50,6 +50,8 @@ api! {
 api! {
     /// Console sign-in and Identity Center stand-ins.
     sign_in = "eastfall.signin.v1"
+}
+api! {
     /// Amazon SQS stand-in.
     sqs = "eastfall.sqs.v1"
 }
@@ -64,6 +66,30 @@ api! {
 api! {
     /// Amazon EventBridge stand-in.
     eventbridge = "eastfall.eventbridge.v1"
+}
+api! {
+    /// Amazon ECS, Amazon EKS and AWS Fargate stand-ins.
+    containers = "eastfall.containers.v1"
+}
+api! {
+    /// Amazon Connect stand-in.
+    connect = "eastfall.connect.v1"
+}
+api! {
+    /// Managed Airflow stand-in.
+    airflow = "eastfall.airflow.v1"
+}
+api! {
+    /// AWS Outposts stand-in: the life cycle.
+    outposts = "eastfall.outposts.v1"
+}
+api! {
+    /// Support Center stand-in, and account metadata.
+    support = "eastfall.support.v1"
+}
+api! {
+    /// Amazon CloudWatch stand-in.
+    cloudwatch = "eastfall.cloudwatch.v1"
 }
 api! {
     /// A generic service of a user's own graph.
@@ -99,6 +125,15 @@ pub static APIS: &[&Api] = &[
     &lambda::lambda_api::API,
     &lambda::fleet_api::API,
     &eventbridge::event_bridge_api::API,
+    &containers::ecs_api::API,
+    &containers::eks_api::API,
+    &containers::fargate_api::API,
+    &connect::connect_api::API,
+    &airflow::airflow_api::API,
+    &outposts::outposts_api::API,
+    &support::support_api::API,
+    &support::accounts_api::API,
+    &cloudwatch::cloud_watch_api::API,
     &service::service_api::API,
 ];
 

@@ -3,25 +3,32 @@
 //! A module has its parameters (`params!`), says how an instance starts, and does what the service does. It touches the
 //! outside through its `World` alone, and can't know that it is being tested.
 
-mod copies;
+pub mod airflow;
 pub mod backlog;
 pub mod catalog;
+pub mod cloudwatch;
+pub mod connect;
+pub mod containers;
+mod copies;
 pub mod customers;
 pub mod dns_automation;
 pub mod dynamodb;
 pub mod ec2;
 pub mod eventbridge;
 pub mod generic;
+mod groups;
 mod home;
 pub mod iam;
 pub mod kinesis;
 pub mod lambda;
+pub mod outposts;
 pub mod route53;
 mod seal;
 pub mod settings;
 pub mod sign_in;
-pub mod sts;
 pub mod sqs;
+pub mod sts;
+pub mod support;
 pub mod tables;
 pub mod workload;
 
@@ -58,5 +65,14 @@ pub fn kinds() -> Vec<Kind> {
         sign_in::identity_center::kind(),
         sts::kind(),
         route53::kind(),
+        containers::ecs::kind(),
+        containers::eks::kind(),
+        containers::fargate::kind(),
+        connect::kind(),
+        airflow::kind(),
+        outposts::kind(),
+        support::kind(),
+        support::accounts::kind(),
+        cloudwatch::kind(),
     ]
 }

@@ -41,7 +41,8 @@ impl Tables {
         Ok(Tables::new(world.dial(&callee_of_kind(world, BalancerParams::SCHEMA.name)?)?))
     }
 
-    /// The same tables for calls made on behalf of another call: they inherit its deadline.
+    /// These tables on behalf of a request: what is asked of them inherits its deadline.
+    #[must_use]
     pub fn within(&self, context: &Context) -> Tables {
         Tables { client: self.client.within(context) }
     }
@@ -186,5 +187,28 @@ impl Tables {
                 return Ok(items);
             }
         }
+    }
+
+    /// The first (or last) items of a partition, in the order of the sort key: as many as a page holds at most.
+    ///
+    /// # Errors
+    /// See [`Tables::get`].
+    pub async fn some_of(
+        &self,
+        table: &str,
+        partition: &str,
+        limit: u32,
+        descending: bool,
+    ) -> Result<Vec<Item>, Status> {
+        let request = QueryRequest {
+            table_name: table.to_owned(),
+            partition: Some(string(partition)),
+            limit,
+            descending,
+            consistent_read: true,
+            ..QueryRequest::default()
+        };
+        let page = self.client.call(&api::QUERY, request).await?;
+        Ok(page.items.into_iter().map(|item| item.attributes).collect())
     }
 }

@@ -13,6 +13,8 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, Zipf};
 use tonic::Status;
 
+mod connect;
+mod containers;
 mod dynamodb;
 mod eventbridge;
 mod generic;
@@ -20,6 +22,7 @@ mod identity;
 mod kinesis;
 mod lambda;
 mod sqs;
+mod upkeep;
 
 /// What requests are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +64,11 @@ impl<'a> Draw<'a> {
             Some(keys) => keys.sample(self.rng) as u64,
             None => self.rng.random_range(1..=self.shape.keys),
         }
+    }
+
+    /// A token that no other request has, so that a client's retries are known to be the same request.
+    pub fn token(&mut self) -> String {
+        format!("{:016x}", self.rng.random::<u64>())
     }
 
     /// So many different keys, or all of them if there are fewer.
@@ -120,17 +128,19 @@ where
 }
 
 /// Every operation of the mechanism-rich kinds. To add an API, add its file's list here.
-static OPERATIONS: LazyLock<Vec<Operation>> =
-    LazyLock::new(|| [dynamodb::operations(), identity::operations()].into_iter().flatten().collect());
 static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
-    let all = [
+    let lists = [
         dynamodb::operations(),
+        identity::operations(),
         sqs::operations(),
         kinesis::operations(),
         lambda::operations(),
         eventbridge::operations(),
+        containers::operations(),
+        connect::operations(),
+        upkeep::operations(),
     ];
-    all.into_iter().flatten().collect()
+    lists.into_iter().flatten().collect()
 });
 
 /// How to send an operation to a service.

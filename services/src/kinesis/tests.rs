@@ -43,7 +43,8 @@ where
 }
 
 fn put(lab: &Lab, keys: &[&str]) -> Result<PutRecordsResponse, Status> {
-    let entry = |key: &&str| PutRecordsEntry { partition_key: (*key).to_owned(), data: key.as_bytes().to_vec() };
+    let entry =
+        |key: &&str| PutRecordsEntry { partition_key: (*key).to_owned(), data: key.as_bytes().to_vec() };
     let records = keys.iter().map(entry).collect();
     ask(lab, &kinesis_api::PUT_RECORDS, PutRecordsRequest { stream_name: "stream-1".to_owned(), records })
 }

@@ -68,7 +68,8 @@ fn checked() -> Lab {
     let mut kinds = crate::kinds();
     kinds.retain(|kind| kind.schema.name != ChecksParams::SCHEMA.name);
     kinds.push(Kind { schema: ChecksParams::SCHEMA, start: |world| Box::pin(serve(world)) });
-    let fleet = "kind = \"lambda-fleet\"\nhealth-every = \"5s\"\nunhealthy-after = \"20s\"\ncalls.checks = {}";
+    let fleet =
+        "kind = \"lambda-fleet\"\nhealth-every = \"5s\"\nunhealthy-after = \"20s\"\ncalls.checks = {}";
     let region = REGION.replace("kind = \"lambda-fleet\"", fleet);
     let lab = Lab::start_with(&format!("{region}\n[service.checks]\nkind = \"nlb-health\"\n"), 1, kinds);
     lab.run_for(Span::from_secs(30));

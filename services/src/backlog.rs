@@ -3,7 +3,7 @@
 //! Asynchronous invocations and event deliveries live in one. What is accepted is on disk before its sender is told so,
 //! and leaves the disk only when it is done or given up, so a kill loses nothing and repeats at most what was under way.
 //! **The failure it keeps out** is a backlog that knocks on a full door once for every piece it holds: when work is
-//! throttled, the workers pause as one, longer each time.
+//! throttled, the workers pause as one, longer each time, and begin again with fewer at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,6 +44,9 @@ struct State<T> {
     /// All of them.
     pieces: BTreeMap<u64, T>,
     under_way: u32,
+    /// Pieces that may be under way at once: half as many after throttling, one more after each success (the textbook's
+    /// additive increase and multiplicative decrease).
+    window: u32,
     pause: Span,
     paused_until: Moment,
 }
@@ -61,6 +64,7 @@ impl<T: Message + Default + Clone + 'static> Backlog<T> {
             due: BTreeSet::new(),
             pieces: BTreeMap::new(),
             under_way: 0,
+            window: u32::MAX,
             pause: Span::ZERO,
             paused_until: Moment::START,
         };
@@ -147,7 +151,7 @@ impl<T: Message + Default + Clone + 'static> Backlog<T> {
 
     fn take(&self, now: Moment, at_once: u32) -> Option<(Moment, u64, T)> {
         let mut state = self.state();
-        if state.under_way >= at_once || now < state.paused_until {
+        if state.under_way >= at_once.min(state.window) || now < state.paused_until {
             return None;
         }
         let (due, number) = *state.due.first().filter(|(due, _)| *due <= now)?;
@@ -160,7 +164,8 @@ impl<T: Message + Default + Clone + 'static> Backlog<T> {
     /// When there may be something to take, unless something changes before.
     fn next_turn(&self, at_once: u32) -> Option<Moment> {
         let state = self.state();
-        let (due, _) = state.due.first().filter(|_| state.under_way < at_once)?;
+        let room = state.under_way < at_once.min(state.window);
+        let (due, _) = state.due.first().filter(|_| room)?;
         Some((*due).max(state.paused_until))
     }
 
@@ -178,21 +183,25 @@ impl<T: Message + Default + Clone + 'static> Backlog<T> {
         }
         let now = self.world.now();
         let mut state = self.state();
+        let under_way = state.under_way;
         state.under_way -= 1;
+        if !matches!(verdict, Verdict::Throttled) {
+            state.pause = Span::ZERO;
+            state.window = state.window.saturating_add(1);
+        }
         match verdict {
             Verdict::Finished => {
                 state.pieces.remove(&number);
-                state.pause = Span::ZERO;
             }
             Verdict::Again(piece, after) => {
                 state.pieces.insert(number, piece);
                 state.due.insert((now + after, number));
-                state.pause = Span::ZERO;
             }
             Verdict::Throttled => {
                 state.due.insert((due, number));
                 // Those that were under way when the pause began don't make it longer.
                 if now >= state.paused_until {
+                    state.window = (state.window.min(under_way) / 2).max(1);
                     state.pause = (state.pause * 2).max(FIRST_PAUSE).min(longest_pause);
                     state.paused_until = now + state.pause;
                 }

@@ -1,6 +1,7 @@
 //! Lambda in virtual time, on a real EC2: functions, the queue, the fleet, the pollers.
 
 use eastfall_fabric::call::Rpc;
+use eastfall_fabric::record::{Aggregate, Report};
 use eastfall_fabric::world::Kind;
 use eastfall_proto::lambda::*;
 use eastfall_topology::{Setting, Span};
@@ -140,9 +141,24 @@ fn invoke(lab: &Lab, function: u32, invocation_type: InvocationType) -> Result<u
     ask(lab, "lambda", &lambda_api::INVOKE, request).map(|answer| answer.status_code)
 }
 
-/// The last value of a gauge.
+/// The last value of a gauge, of all instances together.
 fn gauge(lab: &Lab, name: &str) -> f64 {
-    lab.last_and_sum(name).unwrap_or_else(|| panic!("no series {name}")).0
+    let reports = lab.reports();
+    let samples = reports.iter().filter_map(|report| match report {
+        Report::Sample(sample) => Some(sample),
+        _ => None,
+    });
+    let named = samples.flat_map(|sample| {
+        let readings = sample.readings.iter().filter(|reading| &*reading.name == name);
+        readings.map(|reading| (sample.at, reading))
+    });
+    let named: Vec<_> = named.collect();
+    let last = named.iter().map(|(at, _)| *at).max().unwrap_or_else(|| panic!("no series {name}"));
+    let values = named.iter().filter(|(at, _)| *at == last).map(|(_, reading)| reading);
+    values.fold(0.0, |together, reading| match reading.aggregate {
+        Aggregate::Maximum => reading.value.max(together),
+        _ => reading.value + together,
+    })
 }
 
 /// All that was counted so far.

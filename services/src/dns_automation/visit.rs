@@ -95,13 +95,6 @@ impl Visit {
         matches!(self.phase, Phase::Build(..) | Phase::Move(_))
     }
 
-    /// Another one has brought the endpoint to this very plan, and a root is moved only to a tree that is whole. By hand
-    /// it is installed all the same.
-    fn is_in_use(&self) -> bool {
-        let own = |seen: &Applied| seen.generation == self.generation && seen.tree == self.endpoint.tree;
-        !self.manner.rollback_to_own && self.seen.as_ref().is_some_and(own)
-    }
-
     fn look(&self, records: &[RecordSet], now: Moment, fresh: &str) -> Phase {
         let from = control_text(records, &self.endpoint.endpoint, "lock");
         let open = from.and_then(Lock::parse).is_none_or(|lock| lock.is_open_to(&self.me, now));
@@ -119,10 +112,10 @@ impl Visit {
             Some(seen) if self.manner.check_staleness && seen.generation > self.generation => {
                 Phase::Release(own, Outcome::Overtaken)
             }
-            // A tree that is in use already is no rollback for itself.
-            Some(seen) if !self.manner.rollback_to_own && seen.tree != self.endpoint.tree => {
-                Phase::Rollback(own)
-            }
+            // Another one has brought the endpoint to this very plan. The root is moved only to a tree that is whole, so
+            // there is nothing to build; and a tree that is in use already is no rollback for itself.
+            Some(seen) if !self.manner.rollback_to_own && seen.tree == self.endpoint.tree => Phase::Move(own),
+            Some(_) if !self.manner.rollback_to_own => Phase::Rollback(own),
             _ => Phase::Build(own, 0),
         }
     }
@@ -211,7 +204,7 @@ impl Task for Visit {
             (Phase::Look, Reply::Listed(records)) => {
                 self.seen =
                     control_text(&records, &self.endpoint.endpoint, "applied").and_then(Applied::parse);
-                if self.is_in_use() { Phase::Done(Outcome::Applied) } else { self.look(&records, now, fresh) }
+                self.look(&records, now, fresh)
             }
             (Phase::Take { own, .. }, Reply::Changed) => self.begin(own),
             (Phase::Take { .. }, _) => Phase::Blocked(Blocked::Lost),

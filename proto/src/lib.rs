@@ -52,6 +52,10 @@ api! {
     sign_in = "eastfall.signin.v1"
 }
 api! {
+    /// Amazon Redshift stand-in: the front end and the clusters.
+    redshift = "eastfall.redshift.v1"
+}
+api! {
     /// A generic service of a user's own graph.
     service = "eastfall.service.v1"
 }
@@ -80,6 +84,8 @@ pub static APIS: &[&Api] = &[
     &iam::iam_changes_api::API,
     &sign_in::sign_in_api::API,
     &sign_in::identity_center_api::API,
+    &redshift::redshift_api::API,
+    &redshift::redshift_clusters_api::API,
     &service::service_api::API,
 ];
 

@@ -11,6 +11,8 @@ pub mod ec2;
 pub mod generic;
 mod home;
 pub mod iam;
+mod pauses;
+pub mod redshift;
 pub mod route53;
 mod seal;
 pub mod settings;
@@ -41,6 +43,8 @@ pub fn kinds() -> Vec<Kind> {
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),
         iam::kind(),
+        redshift::front::kind(),
+        redshift::clusters::kind(),
         iam::replica::kind(),
         sign_in::kind(),
         sign_in::identity_center::kind(),

@@ -16,6 +16,7 @@ use tonic::Status;
 mod dynamodb;
 mod generic;
 mod identity;
+mod redshift;
 
 /// What requests are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,8 +117,9 @@ where
 }
 
 /// Every operation of the mechanism-rich kinds. To add an API, add its file's list here.
-static OPERATIONS: LazyLock<Vec<Operation>> =
-    LazyLock::new(|| [dynamodb::operations(), identity::operations()].into_iter().flatten().collect());
+static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
+    [dynamodb::operations(), identity::operations(), redshift::operations()].into_iter().flatten().collect()
+});
 
 /// How to send an operation to a service.
 ///

@@ -90,6 +90,8 @@ api! {
 api! {
     /// Amazon CloudWatch stand-in.
     cloudwatch = "eastfall.cloudwatch.v1"
+    /// Amazon Redshift stand-in: the front end and the clusters.
+    redshift = "eastfall.redshift.v1"
 }
 api! {
     /// A generic service of a user's own graph.
@@ -134,6 +136,8 @@ pub static APIS: &[&Api] = &[
     &support::support_api::API,
     &support::accounts_api::API,
     &cloudwatch::cloud_watch_api::API,
+    &redshift::redshift_api::API,
+    &redshift::redshift_clusters_api::API,
     &service::service_api::API,
 ];
 

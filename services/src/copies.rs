@@ -19,6 +19,7 @@ use rand::RngExt as _;
 use tonic::Status;
 
 use crate::dynamodb::value::{Item, item, string, text};
+use crate::pauses::{Leave, Lengths, Pauses};
 use crate::tables::Tables;
 
 /// Copies that are held at most (ours: bounds the memory; the shipped region has some hundreds of items).
@@ -35,10 +36,8 @@ pub(crate) struct Limits {
     pub(crate) refresh: Span,
     /// A copy that is older than this serves no longer.
     pub(crate) keep: Span,
-    /// The first pause after the store was out of reach; it doubles from then on.
-    pub(crate) pause: Span,
-    /// The longest pause. Each is spread over its upper half by chance.
-    pub(crate) longest_pause: Span,
+    /// How long the store is left alone after it was out of reach.
+    pub(crate) pauses: Lengths,
 }
 
 /// The items of one table, by the text of its partition key.
@@ -62,17 +61,6 @@ struct Held {
     read_at: Moment,
     used_at: Moment,
 }
-
-/// Whether the store may be asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Pauses {
-    failures: u32,
-    until: Moment,
-}
-
-/// Leave to ask the store, and how many failures there had been then.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Leave(u32);
 
 // === impl Copies ===
 
@@ -133,7 +121,7 @@ impl Copies {
         asking: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
         let limits = (self.limits)();
-        let leave = self.take_leave(&limits).ok_or_else(|| {
+        let leave = self.take_leave(&limits.pauses).ok_or_else(|| {
             Status::unavailable(format!(
                 "table {} was out of reach a moment ago, and is left alone",
                 self.table
@@ -144,10 +132,10 @@ impl Copies {
         let State { pauses, rng, .. } = &mut *state;
         match &outcome {
             Err(status) if is_out_of_reach(status) => {
-                pauses.failed(leave, self.world.now(), &limits, rng);
+                pauses.failed(leave, self.world.now(), &limits.pauses, rng);
                 self.world.record().count("store-failed", 1);
             }
-            _ => *pauses = Pauses::default(),
+            _ => pauses.over(),
         }
         outcome
     }
@@ -211,11 +199,11 @@ impl Copies {
         (now.since(held.read_at) < keep).then(|| Arc::clone(&held.item))
     }
 
-    fn take_leave(&self, limits: &Limits) -> Option<Leave> {
+    fn take_leave(&self, lengths: &Lengths) -> Option<Leave> {
         let now = self.world.now();
         let mut state = self.state();
         let State { pauses, rng, .. } = &mut *state;
-        pauses.leave(now, limits, rng)
+        pauses.leave(now, lengths, rng)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -223,81 +211,8 @@ impl Copies {
     }
 }
 
-// === impl Pauses ===
-
-impl Pauses {
-    /// Leave to ask now. After a failure one asker gets it at the end of the pause, the others wait for the next.
-    fn leave(&mut self, now: Moment, limits: &Limits, rng: &mut Rng) -> Option<Leave> {
-        if self.failures > 0 {
-            if now < self.until {
-                return None;
-            }
-            self.until = now + self.pause(limits, rng);
-        }
-        Some(Leave(self.failures))
-    }
-
-    /// Who had this leave found the store out of reach. Of several who asked at once, one counts.
-    fn failed(&mut self, leave: Leave, now: Moment, limits: &Limits, rng: &mut Rng) {
-        if leave.0 == self.failures {
-            self.failures = self.failures.saturating_add(1);
-            self.until = now + self.pause(limits, rng);
-        }
-    }
-
-    fn pause(&self, limits: &Limits, rng: &mut Rng) -> Span {
-        let doubled = limits.pause.mul_f64(2_f64.powi(self.failures.saturating_sub(1).min(62) as i32));
-        doubled.min(limits.longest_pause).mul_f64(rng.random_range(0.5..1.0))
-    }
-}
-
 /// Whether an answer says that the store can't be used, rather than something about the request.
 fn is_out_of_reach(status: &Status) -> bool {
     use eastfall_fabric::record::Ending;
     Ending::of(&Err(status.clone())) != Ending::Ok
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use eastfall_fabric::rng::stream;
-
-    const LIMITS: Limits = Limits {
-        refresh: Span::from_secs(1),
-        keep: Span::from_secs(3),
-        pause: Span::from_secs(1),
-        longest_pause: Span::from_secs(8),
-    };
-
-    fn at(seconds: u64) -> Moment {
-        Moment::START + Span::from_secs(seconds)
-    }
-
-    #[test]
-    fn pauses_double_up_to_the_longest_and_end_with_an_answer() {
-        let (mut pauses, mut rng) = (Pauses::default(), stream(1, "pauses"));
-        let mut now = at(0);
-        for longest in [1, 2, 4, 8, 8] {
-            let leave = pauses.leave(now, &LIMITS, &mut rng).expect("the pause is over");
-            pauses.failed(leave, now, &LIMITS, &mut rng);
-            let pause = pauses.until.since(now);
-            let (low, high) = (Span::from_secs(longest) / 2, Span::from_secs(longest));
-            assert!(low <= pause && pause <= high, "{pause} is not in {low}..={high}");
-            assert_eq!(pauses.leave(now, &LIMITS, &mut rng), None, "nobody asks in the pause");
-            now = pauses.until;
-        }
-    }
-
-    #[test]
-    fn of_many_who_fail_at_once_one_counts_and_one_asks_after_the_pause() {
-        let (mut pauses, mut rng) = (Pauses::default(), stream(1, "pauses"));
-        let leaves: Vec<Leave> =
-            (0..5).map(|_| pauses.leave(at(0), &LIMITS, &mut rng).expect("all is well")).collect();
-        for leave in leaves {
-            pauses.failed(leave, at(0), &LIMITS, &mut rng);
-        }
-        assert_eq!(pauses.failures, 1);
-        assert!(pauses.leave(at(2), &LIMITS, &mut rng).is_some(), "one may ask");
-        assert_eq!(pauses.leave(at(2), &LIMITS, &mut rng), None, "the next waits");
-    }
 }

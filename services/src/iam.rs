@@ -24,6 +24,7 @@ use eastfall_topology::Span;
 use tonic::{Code, Request, Response, Status};
 
 use crate::copies::Limits;
+use crate::pauses::Lengths;
 use crate::seal::password_hash;
 
 pub mod policy;
@@ -62,8 +63,7 @@ impl IamParams {
         Limits {
             refresh: self.refresh,
             keep: self.keep,
-            pause: self.store_pause,
-            longest_pause: self.store_pause_max,
+            pauses: Lengths { first: self.store_pause, longest: self.store_pause_max },
         }
     }
 }

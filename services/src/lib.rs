@@ -22,6 +22,8 @@ pub mod iam;
 pub mod kinesis;
 pub mod lambda;
 pub mod outposts;
+mod pauses;
+pub mod redshift;
 pub mod route53;
 mod seal;
 pub mod settings;
@@ -60,6 +62,8 @@ pub fn kinds() -> Vec<Kind> {
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),
         iam::kind(),
+        redshift::front::kind(),
+        redshift::clusters::kind(),
         iam::replica::kind(),
         sign_in::kind(),
         sign_in::identity_center::kind(),

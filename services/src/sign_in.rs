@@ -22,6 +22,7 @@ use crate::copies::Limits;
 use crate::home;
 use crate::iam::IamParams;
 use crate::iam::replica::IamReplicaParams;
+use crate::pauses::Lengths;
 use crate::settings::{Settings, split};
 use crate::sts::StsParams;
 
@@ -55,8 +56,7 @@ impl SignInParams {
         Limits {
             refresh: self.refresh,
             keep: self.keep,
-            pause: self.store_pause,
-            longest_pause: self.store_pause_max,
+            pauses: Lengths { first: self.store_pause, longest: self.store_pause_max },
         }
     }
 }

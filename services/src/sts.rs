@@ -23,6 +23,7 @@ use crate::home;
 use crate::iam::policy::{Decision, Question, decide};
 use crate::iam::replica::IamReplicaParams;
 use crate::iam::store::{ENTITIES, ENTITY_KEY, entity_of};
+use crate::pauses::Lengths;
 use crate::seal::Key;
 use crate::seal::common::CommonKey;
 use crate::settings::Settings;
@@ -52,8 +53,7 @@ impl StsParams {
         Limits {
             refresh: self.refresh,
             keep: self.keep,
-            pause: self.store_pause,
-            longest_pause: self.store_pause_max,
+            pauses: Lengths { first: self.store_pause, longest: self.store_pause_max },
         }
     }
 }

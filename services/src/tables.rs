@@ -125,6 +125,23 @@ impl Tables {
         self.client.call(&api::UPDATE_ITEM, request).await.map(drop)
     }
 
+    /// The same, if the item (or its absence) meets a condition.
+    ///
+    /// # Errors
+    /// See [`Tables::get`]; `failed-precondition` if the condition does not hold.
+    pub async fn update_if(
+        &self,
+        table: &str,
+        key: Item,
+        actions: Vec<UpdateAction>,
+        condition: Condition,
+    ) -> Result<(), Status> {
+        let (table_name, condition) = (table.to_owned(), Some(condition));
+        let request =
+            UpdateItemRequest { table_name, key, actions, condition, ..UpdateItemRequest::default() };
+        self.client.call(&api::UPDATE_ITEM, request).await.map(drop)
+    }
+
     /// Deletes the item with this key, if there is one.
     ///
     /// # Errors

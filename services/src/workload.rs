@@ -23,6 +23,7 @@ mod kinesis;
 mod lambda;
 mod sqs;
 mod upkeep;
+mod redshift;
 
 /// What requests are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,6 +142,7 @@ static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
         upkeep::operations(),
     ];
     lists.into_iter().flatten().collect()
+    [dynamodb::operations(), identity::operations(), redshift::operations()].into_iter().flatten().collect()
 });
 
 /// How to send an operation to a service.

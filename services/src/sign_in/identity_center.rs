@@ -19,6 +19,7 @@ use super::{account, passed_on, token};
 use crate::copies::Limits;
 use crate::home;
 use crate::iam::seed::{SAML_PROVIDER, user};
+use crate::pauses::Lengths;
 use crate::settings::{Settings, split};
 use crate::sts::StsParams;
 
@@ -45,8 +46,7 @@ impl IdentityCenterParams {
         Limits {
             refresh: self.refresh,
             keep: self.keep,
-            pause: self.store_pause,
-            longest_pause: self.store_pause_max,
+            pauses: Lengths { first: self.store_pause, longest: self.store_pause_max },
         }
     }
 }

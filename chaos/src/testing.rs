@@ -35,6 +35,13 @@ calls.dynamodb = { retry = { attempts = 3, base-delay = "100ms", max-delay = "2s
 [service.ec2-api]
 kind = "throttled"
 
+[service.lambda-fleet]
+kind = "throttled"
+
+[service.lambda-pollers]
+kind = "throttled"
+instances = ["a", "b"]
+
 [service.customers-web]
 kind = "plain"
 calls.dynamodb = { endpoint = "dynamodb.us-east-1.amazonaws.com" }
@@ -55,6 +62,10 @@ params! {
         admission: Option<f64> = "none";
         /// As the EC2 API's.
         launch_rate: Option<f64> = "none";
+        /// As those of Lambda's workers.
+        event_source_share: f64 = 1.0;
+        /// As those of Lambda's workers.
+        async_share: f64 = 1.0;
     }
 }
 

@@ -229,3 +229,15 @@ fn key(number: u64) -> Vec<u8> {
 fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let pause = |failures| pause_after(failures, Span::from_secs(1), Span::from_mins(5));
+        let seconds: Vec<f64> = [1, 2, 3, 8, 9, 10, 1000].map(|n| pause(n).as_secs_f64()).to_vec();
+        assert_eq!(seconds, [1.0, 2.0, 4.0, 128.0, 256.0, 300.0, 300.0], "and not beyond, however many");
+    }
+}

@@ -23,7 +23,7 @@ pub const NAME: &str = "name";
 
 /// How long after a refresh that failed the copy is used before the next is tried, so that an outage of the store does
 /// not make every request wait for it (assumption).
-const REFRESH_AGAIN: Span = Span::from_secs(10);
+const REFRESH_AGAIN: Span = Span::from_secs(30);
 /// How long before resources of before that could not be written are written again.
 const SEED_AGAIN: Span = Span::from_secs(5);
 /// Rows of one batch (published).

@@ -30,7 +30,7 @@ eastfall_topology::params! {
         "Invoke", "InvokeAsync", "CreateFunction", "UpdateFunctionCode", "GetFunction"
     ] {
         /// Functions `function-1`... that exist when the run begins in the middle of the region's life (assumption).
-        functions_of_before: u32 = 300, range 0..=100000;
+        functions_of_before: u32 = 150, range 0..=100000;
         /// How long what is known of a function counts as fresh (assumption: minutes).
         metadata_ttl: Span = "5m", range "1s"..="1d";
         /// Asynchronous invocations that an instance has under way at once (assumption).

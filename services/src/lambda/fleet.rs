@@ -50,7 +50,7 @@ eastfall_topology::params! {
         /// How long a function runs (assumption: seconds, so that a small region has work for several workers).
         duration: Distribution = { distribution = "log-normal", median = "2s", sigma = 0.8 };
         /// How long a function takes for each message or record of an event source (assumption).
-        item_duration: Distribution = "6s";
+        item_duration: Distribution = "5s";
         /// How long a new environment takes (assumption: published measurements lie below a second for most).
         cold_start: Distribution = { distribution = "log-normal", median = "400ms", sigma = 0.5 };
         /// How long an environment is kept that nobody uses (assumption: minutes, as customers observe).

@@ -4,6 +4,7 @@
 //! outside through its `World` alone, and can't know that it is being tested.
 
 pub mod airflow;
+pub mod application;
 pub mod cloudwatch;
 pub mod connect;
 pub mod containers;
@@ -51,5 +52,7 @@ pub fn kinds() -> Vec<Kind> {
         support::kind(),
         support::accounts::kind(),
         cloudwatch::kind(),
+        application::kind(),
+        application::customers::kind(),
     ]
 }

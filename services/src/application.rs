@@ -56,7 +56,7 @@ eastfall_topology::params! {
         /// default of minutes gives machines up in an outage and then can't launch them).
         smaller_after: Span = "1h", range "0s"..="1d";
         /// Machines launched at once at most.
-        launches_at_once: u32 = 4, range 1..=1000;
+        launches_at_once: u32 = 8, range 1..=1000;
         /// How long a machine needs from its launch until it serves (assumption).
         boot_time: Span = "2m", range "0s"..="1h";
         /// The table that requests read and write.

@@ -53,6 +53,9 @@ eastfall_topology::params! {
         hit_after: u32 = 2, range 1..=1000;
         /// How long after the run's start the first request comes.
         start_delay: Span = "2m", range "0s"..="1d";
+        /// From when on, after the run's start, requests and users are counted (ours: an application begins without
+        /// machines, and what it turns away until it has them is nobody's loss).
+        counted_after: Span = "15m", range "0s"..="1d";
     }
 }
 
@@ -146,13 +149,17 @@ impl Population {
         if let (false, Some(second)) = (answered, second) {
             answered = self.send(user, second, intended).await;
         }
+        let settings = self.settings.get();
+        if intended < Moment::START + settings.counted_after {
+            return;
+        }
         let record = self.world.record();
         record.count("requests", 1);
         record.count("lost", u64::from(!answered));
         let mut users = lock(&self.users);
         let known = &mut users[user];
         known.failures = if answered { 0 } else { known.failures + 1 };
-        known.hit |= known.failures >= self.settings.get().hit_after;
+        known.hit |= known.failures >= settings.hit_after;
         record.gauge("users-hit", users.iter().filter(|user| user.hit).count() as f64);
     }
 

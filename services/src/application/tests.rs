@@ -55,6 +55,7 @@ kind = "application-customers"
 rate = 4.0
 users = 40
 start-delay = "20s"
+counted-after = "2m"
 check-every = "5s"
 time-to-live = "10s"
 calls.app = { timeout = "5s" }

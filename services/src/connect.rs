@@ -43,7 +43,7 @@ eastfall_topology::params! {
         chat_renewal: Span = "30s", range "1s"..="1h";
         /// Lost chats that all hosts together clear up in an hour. Inferred from the published 05:00: two and a half hours
         /// after DynamoDB was back, enough places had come free for the night's chats (docs/model/connect.md).
-        chats_cleared_per_hour: f64 = 26.0, range 0.001..=1e9, scaled by load;
+        chats_cleared_per_hour: f64 = 30.0, range 0.001..=1e9, scaled by load;
         /// The load balancer that calls and sign-ins go through, if the service calls any.
         load_balancer: String = "connect";
     }

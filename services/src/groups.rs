@@ -115,12 +115,19 @@ impl Groups {
         let (groups, own) =
             (format!("{}(keeper,group)", self.groups), format!("{}(group,member)", self.members));
         self.tables.prepare(&self.world, &[&groups, &own]).await;
-        let mut round = 0;
+        let (mut round, mut failing) = (0, false);
         loop {
             let pace = pace();
-            if let Err(status) = self.round(members, pace.at_once, round).await {
-                self.world.record().count("rounds-failed", 1);
-                self.world.record().event("round-failed", &[("reason", status.message().to_owned())]);
+            match self.round(members, pace.at_once, round).await {
+                Ok(()) => failing = false,
+                Err(status) => {
+                    self.world.record().count("rounds-failed", 1);
+                    if !failing {
+                        let reason = status.message().to_owned();
+                        self.world.record().event("rounds-fail", &[("reason", reason)]);
+                    }
+                    failing = true;
+                }
             }
             round += 1;
             self.world.sleep(pace.every).await;

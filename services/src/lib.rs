@@ -6,6 +6,7 @@
 pub mod airflow;
 pub mod backlog;
 pub mod catalog;
+pub mod application;
 pub mod cloudwatch;
 pub mod connect;
 pub mod containers;
@@ -78,5 +79,7 @@ pub fn kinds() -> Vec<Kind> {
         support::kind(),
         support::accounts::kind(),
         cloudwatch::kind(),
+        application::kind(),
+        application::customers::kind(),
     ]
 }

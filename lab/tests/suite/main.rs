@@ -4,6 +4,7 @@
 //! Outcomes are never compared with a recorded run: the tests say what the mechanisms must bring about, with the room
 //! that another seed would need.
 
+mod architectures;
 mod bad_input;
 mod blackout;
 mod compare;

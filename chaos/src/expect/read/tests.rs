@@ -75,7 +75,7 @@ fn every_rule_has_its_error_with_place_key_and_cure() {
         (check("never = \"a\""), "`a` is a number, and a truth is wanted"),
         (check("never = \"a > 0\"\n[[check]]\nid = \"c\"\nnever = \"a > 0\""), "another check has this id"),
         (check("never = \"a > 0\"\nabout = \"dns.alarm\""), "`dns.alarm` is no fact of the reference; did you mean `dns.alarms`?"),
-        ("[[window]]\nsystem = \"s\"\nwhen = \"a\"".into(), "window[0].when: at letter 2 of `a`"),
+        ("[[window]]\nsystem = \"s\"\nwhen = \"a\"".into(), "window[0].when: at letter 1 of `a`"),
         ("[[window]]\nsystem = \"s\"\nwhen = \"a > 0\"\n[[window]]\nsystem = \"s\"\nwhen = \"b > 0\"".into(), "another window says how those of `s` are recognised"),
         ("[[window]]\nsystem = \"s\"\nfrom = \"2025-01-02T00:00:00Z\"\nto = \"2025-01-01T00:00:00Z\"".into(), "the window ends before it begins"),
     ];

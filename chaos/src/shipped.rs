@@ -3,11 +3,16 @@
 use eastfall_fabric::fault::Injection;
 use eastfall_topology::Source;
 
+use crate::calibration::Calibration;
 use crate::expect::{Condition, Expectations, When};
 use crate::reference::{FactKind, Reference};
 use crate::scenario::{Edits, Scenario, ShiftOf, StepKind};
 use crate::testing::{region, scenario_text};
 
+const CALIBRATION: Source<'_> = Source {
+    file: "2025-10-20.calibration.toml",
+    text: include_str!("../../scenarios/2025-10-20.calibration.toml"),
+};
 const SCENARIO: Source<'_> =
     Source { file: "2025-10-20.toml", text: include_str!("../../scenarios/2025-10-20.toml") };
 const EXPECTATIONS: Source<'_> =
@@ -64,6 +69,19 @@ fn the_shipped_expectations_take_every_published_time_from_the_record() {
         Some(REFERENCE.file),
         "and that one the record"
     );
+}
+
+#[test]
+fn fewer_parameters_are_tuned_than_outcomes_are_published() {
+    let reference = reference();
+    let calibration = Calibration::read(CALIBRATION, Some(&reference));
+    let calibration = calibration.unwrap_or_else(|problems| panic!("{problems}"));
+    let (tuned, outcomes) = (calibration.tuned(), reference.outcomes());
+    assert!(0 < tuned && tuned < outcomes, "{tuned} tuned parameters, {outcomes} published outcomes");
+    let tuned = calibration.parameters.iter().filter(|parameter| parameter.is_tuned());
+    for parameter in tuned {
+        assert!(parameter.why.is_some(), "{} is tuned, and nobody says how", parameter.path);
+    }
 }
 
 #[test]

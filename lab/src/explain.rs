@@ -135,6 +135,16 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// True if both are the same dependency, or both none of one kind.
+    fn is_like(&self, other: &Cause) -> bool {
+        match (self, other) {
+            (Cause::Dependency { edge: one, .. }, Cause::Dependency { edge: other, .. }) => one == other,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
 /// What let a system rise again.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rise {

@@ -145,6 +145,8 @@ pub struct MilestoneRow {
 pub struct WindowRow {
     /// Whose customers were hit.
     pub system: String,
+    /// Which of the system's published windows, from 1.
+    pub number: usize,
     /// What they met; for people.
     pub what: Option<String>,
     /// Its start, if that is published.
@@ -296,7 +298,8 @@ impl Score {
         beyond
     }
 
-    /// Every scored time with its name: milestones by id, ends of windows as `SYSTEM opens` and `SYSTEM closes`.
+    /// Every scored time with its name: milestones by id, ends of windows as `SYSTEM opens` and `SYSTEM closes`,
+    /// from the second on as `SYSTEM #2 opens`.
     pub fn outcomes(&self) -> impl Iterator<Item = (String, &Point)> {
         let milestones = self.milestones.iter().filter(|row| row.kind == "outcome");
         let milestones = milestones.map(|row| (row.id.clone(), &row.time));
@@ -305,9 +308,17 @@ impl Score {
 
     fn window_ends(&self) -> impl Iterator<Item = (String, &Point)> {
         self.windows.iter().flat_map(|row| {
-            let from = row.from.iter().map(|point| (format!("{} opens", row.system), point));
-            from.chain(row.to.iter().map(|point| (format!("{} closes", row.system), point)))
+            let name = row.name();
+            let from = row.from.iter().map(|point| (format!("{name} opens"), point)).collect::<Vec<_>>();
+            from.into_iter().chain(row.to.iter().map(move |point| (format!("{name} closes"), point)))
         })
+    }
+}
+
+impl WindowRow {
+    /// The system; with its number from the second window on.
+    pub fn name(&self) -> String {
+        if self.number > 1 { format!("{} #{}", self.system, self.number) } else { self.system.clone() }
     }
 }
 

@@ -21,6 +21,10 @@ const CARRIES: f64 = 0.2;
 const CURES: f64 = 0.1;
 const BESIDE: Span = Span::from_mins(15);
 
+/// Falls of one system nearer than this, of the same cause, are one: a service that works for six minutes in an hour has not
+/// recovered in between.
+const ONE_FALL: Span = Span::from_mins(15);
+
 /// How many first signs are told.
 const SIGNS: usize = 8;
 
@@ -32,7 +36,6 @@ fn trigger(inputs: &[Input]) -> Moment {
 /// Every fall since the trigger, in order of time. What was over before it is a run's start-up.
 pub(super) fn falls(evidence: &Evidence<'_>, inputs: &[Input]) -> Vec<Fall> {
     let trigger = trigger(inputs);
-    let own = evidence.summary.windows.iter().map(|(system, windows)| (system, windows));
     let of_customers = evidence
         .summary
         .systems
@@ -40,12 +43,23 @@ pub(super) fn falls(evidence: &Evidence<'_>, inputs: &[Input]) -> Vec<Fall> {
         .filter(|(system, _)| !evidence.summary.windows.contains_key(*system))
         .map(|(system, summary)| (system, &summary.windows));
     let mut falls = Vec::new();
-    for (system, windows) in own.chain(of_customers) {
+    for (system, windows) in evidence.summary.windows.iter().chain(of_customers) {
+        let mut own: Vec<Fall> = Vec::new();
         for window in windows.iter().filter_map(|window| moments(evidence, window)) {
-            if window[1] > trigger {
-                falls.push(fall(evidence, inputs, system, window));
+            if window[1] <= trigger {
+                continue;
+            }
+            let next = fall(evidence, inputs, system, window);
+            match own.last_mut() {
+                Some(last)
+                    if window[0].since(last.window[1]) < ONE_FALL && last.cause.is_like(&next.cause) =>
+                {
+                    *last = fall(evidence, inputs, system, [last.window[0], window[1]]);
+                }
+                _ => own.push(next),
             }
         }
+        falls.extend(own);
     }
     falls.sort_by(|one, other| (one.window, &one.system).cmp(&(other.window, &other.system)));
     falls

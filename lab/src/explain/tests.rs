@@ -134,7 +134,7 @@ fn told<T>(ask: impl FnOnce(&Evidence<'_>, &[Input]) -> T) -> T {
         }
     }
     events.push(event(11, "shop", "store.lost", ""));
-    let system = |from: u64, to: u64| SystemSummary {
+    let system = |windows: &[(u64, u64)]| SystemSummary {
         requests: 24_000,
         failed: 6_000,
         rejected: 0,
@@ -145,11 +145,13 @@ fn told<T>(ask: impl FnOnce(&Evidence<'_>, &[Input]) -> T) -> T {
         wasted: 0,
         wasted_s: 0.0,
         impact_min: 0.0,
-        windows: vec![
-            // A run's start-up, before anything broke.
-            WindowSummary { from: written(&timeline, at(0)), to: written(&timeline, at(1)) },
-            WindowSummary { from: written(&timeline, at(from)), to: written(&timeline, at(to)) },
-        ],
+        windows: windows
+            .iter()
+            .map(|&(from, to)| WindowSummary {
+                from: written(&timeline, at(from)),
+                to: written(&timeline, at(to)),
+            })
+            .collect(),
         p50_ms: 0.0,
         p99_ms: 0.0,
         p999_ms: 0.0,
@@ -179,9 +181,13 @@ fn told<T>(ask: impl FnOnce(&Evidence<'_>, &[Input]) -> T) -> T {
         milestones: Vec::new(),
         checks: Vec::new(),
         windows: IndexMap::new(),
-        systems: [("shop".to_owned(), system(11, 100)), ("store".to_owned(), system(10, 70))]
-            .into_iter()
-            .collect(),
+        // Both start up before anything broke; the shop does well for six minutes in between.
+        systems: [
+            ("shop".to_owned(), system(&[(0, 1), (11, 40), (46, 100)])),
+            ("store".to_owned(), system(&[(0, 1), (10, 70)])),
+        ]
+        .into_iter()
+        .collect(),
         edges: edges.into_iter().map(|(name, edge)| (name.to_owned(), edge)).collect(),
     };
     let evidence =
@@ -201,6 +207,17 @@ fn systems_fall_in_order_and_what_was_over_before_the_trigger_is_no_fall() {
         falls.iter().map(|fall| (fall.system.as_str(), fall.from.as_str())).collect();
     assert_eq!(order, [("store", clock(10).as_str()), ("shop", clock(11).as_str())]);
     assert_eq!(falls[1].unanswered_share, Some(0.9));
+}
+
+#[test]
+fn six_good_minutes_are_no_recovery() {
+    let falls = told(causes::falls);
+    let shop: Vec<(&str, Option<&str>)> = falls
+        .iter()
+        .filter(|fall| fall.system == "shop")
+        .map(|fall| (fall.from.as_str(), fall.to.as_deref()))
+        .collect();
+    assert_eq!(shop, [(clock(11).as_str(), Some(clock(100).as_str()))], "one fall of one cause");
 }
 
 #[test]

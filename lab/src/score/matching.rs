@@ -92,12 +92,14 @@ mod tests {
 
     const RULES: Matching = Matching { join_min: 15.0, reach_min: 120.0 };
 
-    fn stretches(pairs: &[(f64, f64)]) -> Vec<Stretch> {
+    type Pair = (f64, f64);
+
+    fn stretches(pairs: &[Pair]) -> Vec<Stretch> {
         pairs.iter().map(|&(from, to)| Stretch { from, to }).collect()
     }
 
     /// Matches and what is left over, as pairs.
-    fn of(published: &[(f64, f64)], run: &[(f64, f64)]) -> (Vec<Option<(f64, f64)>>, Vec<(f64, f64)>) {
+    fn of(published: &[Pair], run: &[Pair]) -> (Vec<Option<Pair>>, Vec<Pair>) {
         let (matches, left) = matched(&stretches(published), &stretches(run), RULES);
         let pair = |window: Stretch| (window.from, window.to);
         (matches.into_iter().map(|m| m.map(pair)).collect(), left.into_iter().map(pair).collect())

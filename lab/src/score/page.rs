@@ -93,7 +93,7 @@ impl Page<'_> {
         )
     }
 
-    /// The services of a system, with the kinds of code that they are.
+    /// A system as a component: its services, with the kinds of code that they are.
     fn component(&self, system: &str) -> String {
         let topology: &Topology = &self.files.topology;
         let own: Vec<String> = topology
@@ -107,8 +107,18 @@ impl Page<'_> {
             .collect();
         match own.is_empty() {
             true if system == "operators" => "operators".to_owned(),
-            true => format!("{system}: not in the topology"),
+            true => format!("{system} (not in the topology)"),
             false => own.join(", "),
+        }
+    }
+
+    /// A system by name, with its services where they are not called the same.
+    fn impaired(&self, name: &str, system: &str) -> String {
+        let component = self.component(system);
+        match component.strip_prefix(system) {
+            Some(rest) => format!("{name}{rest}"),
+            None if component == format!("`{system}`") => name.to_owned(),
+            None => format!("{name}: {component}"),
         }
     }
 
@@ -174,9 +184,8 @@ impl Page<'_> {
         for row in &self.score.windows {
             let _ = writeln!(
                 out,
-                "| {}: {} | {} to {} | {} | {} | {} | {} |",
-                row.system,
-                self.component(&row.system),
+                "| {} | {} to {} | {} | {} | {} | {} |",
+                self.impaired(&row.name(), &row.system),
                 end(&row.from),
                 end(&row.to),
                 cell(row.what.as_deref().unwrap_or_default()),
@@ -191,9 +200,8 @@ impl Page<'_> {
                 first.map_or("none".to_owned(), |w| format!("{} to {}", clock(&w.from), clock(&w.to)));
             let _ = writeln!(
                 out,
-                "| {}: {} | without times | {} | {} | first window seen: {first} | |",
-                row.system,
-                self.component(&row.system),
+                "| {} | without times | {} | {} | first window seen: {first} | |",
+                self.impaired(&row.system, &row.system),
                 cell(row.what.as_deref().unwrap_or_default()),
                 rule(&row.system)
             );

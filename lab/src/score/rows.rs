@@ -141,6 +141,7 @@ fn windows(runs: &[Run<'_>], published: &[Window], rules: Matching) -> (Vec<Wind
             };
             rows.push(WindowRow {
                 system: system.to_owned(),
+                number: index + 1,
                 what: window.what.clone(),
                 from: end(window.from, |window| window.from, false),
                 to: end(window.to, |window| window.to, true),

@@ -240,7 +240,7 @@ fn the_median_and_the_worst_are_over_all_outcomes() {
 #[test]
 fn what_did_not_come_is_missing_and_out_of_bounds() {
     let (_, score) = scored(vec![run(1, &[("shop.recovered", None), ("shop.queue-empty", Some(90))], &[])]);
-    let missing = ["shop.recovered", "shop opens", "shop closes", "shop opens"].map(str::to_owned);
+    let missing = ["shop.recovered", "shop opens", "shop closes", "shop #2 opens"].map(str::to_owned);
     assert_eq!(score.all.missing_ids, missing, "also windows that no run showed, if it lasted to their time");
     let bounds = Bounds::from_str("10,45").expect("a pair");
     assert_eq!(score.beyond(bounds).len(), 4, "{:?}", score.beyond(bounds));
@@ -278,7 +278,7 @@ fn the_page_has_every_sentence_its_component_and_its_result() {
         "`shop` (kind `service`)",
         "`first time after shop.slow that system.shop.error_share < 0.01 for 1m`",
         "01:04 (+4.0); check `never-empty` passed",
-        "till: not in the topology",
+        "till (not in the topology)",
         "nobody looks for it yet",
         "`shop.queue > 5`",
         "check `quiet-before` **failed**: nothing fails by itself",

@@ -142,6 +142,10 @@ impl fmt::Display for Sweep {
             };
             writeln!(f, "\n{} = {} ({ground})", row.path, row.value)?;
             let moving = row.moves.iter().filter(|(_, moved)| moved.matters()).collect::<Vec<_>>();
+            if row.moves.is_empty() {
+                writeln!(f, "    nothing to tell: not both ends have a run that came to its end")?;
+                continue;
+            }
             if moving.is_empty() {
                 writeln!(f, "    nothing moves by more than noise between {} and {}", row.down.0, row.up.0)?;
                 continue;

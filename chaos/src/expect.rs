@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 pub use expression::{Condition, Expression, Function, Operator, When, Which};
 pub use language::SyntaxError;
-pub use score::{CheckResult, Evaluation, MilestoneResult, Verdict, evaluate};
+pub use score::{CheckResult, Evaluation, MilestoneResult, Period, Verdict, WindowResult, evaluate};
 pub use series::SeriesSource;
 
 use crate::reader::{Located, Origin};
@@ -30,6 +30,8 @@ pub struct Expectations {
     pub checks: Vec<Check>,
     /// Published impact, to score a run's windows against.
     pub windows: Vec<Window>,
+    /// How a system's windows are recognised, where it isn't by its customers' errors.
+    pub window_rules: Vec<WindowRule>,
 }
 
 /// A moment to look for in a run.
@@ -52,6 +54,8 @@ pub struct Check {
     pub id: String,
     /// Why it must, or what it shows; for people.
     pub what: Option<String>,
+    /// The published fact that it bears out, where that is not the milestone it is about.
+    pub about: Option<String>,
     pub(crate) rule: Rule,
 }
 
@@ -75,6 +79,19 @@ pub struct Window {
     pub from: Option<Timestamp>,
     /// Its end.
     pub to: Option<Timestamp>,
+    /// What its customers met; for people.
+    pub what: Option<String>,
+}
+
+/// How the impact windows of one system are recognised: by a condition of its own instead of its customers' errors.
+///
+/// A published window may end with something else than the last error (automation that is switched on again), and a
+/// system may have no customers of its own to ask.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowRule {
+    /// Whose windows.
+    pub system: String,
+    pub(crate) when: Located<Condition>,
 }
 
 impl Milestone {
@@ -87,6 +104,29 @@ impl Milestone {
     pub fn new(id: &str, system: &str, when: When, published: Option<Timestamp>) -> Milestone {
         let when = Located { value: when, origin: Origin::default() };
         Milestone { id: id.to_owned(), system: system.to_owned(), when, published }
+    }
+}
+
+impl Check {
+    /// The published fact that it bears out: what it says itself, or the milestone that it is about.
+    pub fn fact(&self) -> Option<&str> {
+        let milestone = match &self.rule {
+            Rule::Between { milestone, .. } | Rule::Absent { milestone } => Some(milestone.as_str()),
+            Rule::Holds { .. } => None,
+        };
+        self.about.as_deref().or(milestone)
+    }
+}
+
+impl WindowRule {
+    /// What holds in a window.
+    pub fn when(&self) -> &Condition {
+        &self.when.value
+    }
+
+    /// A rule made in code; files make them with [`Expectations::read`].
+    pub fn new(system: &str, when: Condition) -> WindowRule {
+        WindowRule { system: system.to_owned(), when: Located { value: when, origin: Origin::default() } }
     }
 }
 

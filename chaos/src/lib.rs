@@ -4,6 +4,7 @@
 //! nature and operators can, and it sees series and events, as monitoring does. What a service makes of that is the
 //! service's own affair.
 
+pub mod calibration;
 pub mod controller;
 pub mod expect;
 pub mod reference;

@@ -72,6 +72,12 @@ impl Reference {
     pub fn fact(&self, id: &str) -> Option<&Fact> {
         self.facts.iter().find(|fact| fact.id == id)
     }
+
+    /// How many published times a run has to bring about by itself: outcomes, and both ends of every window.
+    pub fn outcomes(&self) -> usize {
+        let facts = self.facts.iter().filter(|fact| fact.kind == FactKind::Outcome).count();
+        facts + self.windows.iter().flat_map(|window| [window.from, window.to]).flatten().count()
+    }
 }
 
 fn read(mut file: Fields<'_, '_>) -> Option<Reference> {
@@ -123,16 +129,21 @@ fn fact(mut fields: Fields<'_, '_>) -> Option<Fact> {
     })
 }
 
-/// A window of impact; `what` is for readers of the file.
-pub(crate) fn window(mut fields: Fields<'_, '_>) -> Option<Window> {
+fn window(mut fields: Fields<'_, '_>) -> Option<Window> {
+    let window = window_fields(&mut fields);
+    fields.finish();
+    window
+}
+
+/// What every window of impact has. A file may have keys of its own beside these.
+pub(crate) fn window_fields(fields: &mut Fields<'_, '_>) -> Option<Window> {
     let system = fields.needed("system", "whose customers were hit");
-    let (from, to) = (date(&mut fields, "from"), date(&mut fields, "to"));
+    let (from, to) = (date(fields, "from"), date(fields, "to"));
     if from.zip(to).is_some_and(|(from, to)| to <= from) {
         fields.note(fields.origin().problem("the window ends before it begins", "write a later `to`"));
     }
-    fields.text("what");
-    fields.finish();
-    Some(Window { system: system?.value, from, to })
+    let what = fields.text("what").map(|what| what.value);
+    Some(Window { system: system?.value, from, to, what })
 }
 
 fn needed_date(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Timestamp> {

@@ -7,7 +7,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use eastfall_topology::time::Span;
+
 use crate::export::Format;
+use crate::score::Bounds;
+use crate::sweep::Share;
 
 /// Exit statuses of the program.
 pub mod exit {
@@ -39,8 +43,12 @@ pub enum Command {
     Run(Run),
     /// Run a scenario under several settings and many seeds, and show what differs.
     Compare(Compare),
-    /// Show a run's outcomes beside the published ones.
+    /// Show the outcomes of one or several runs beside the published ones.
     Score(Score),
+    /// Tell the story of a run: what failed first, what it took down, what let it rise again.
+    Explain(Explain),
+    /// Move each free parameter of the model a little, and show what moves with it.
+    Sweep(Sweep),
     /// Write a run's histograms and series in another format.
     Export(Export),
     /// Change a setting of the running fleet.
@@ -151,8 +159,70 @@ pub struct Compare {
 /// `eastfall score`
 #[derive(Debug, Args)]
 pub struct Score {
+    /// Run folders, scored together; or folders of comparisons, each variant for itself.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Print one JSON object; of several variants, a list of them.
+    #[arg(long)]
+    pub json: bool,
+    /// Draw a lane a system: what is published above, what the runs showed below.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Write the fidelity page, in Markdown: what is published, sentence by sentence, and what the runs showed of it.
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
+    /// Write score.json, score.svg and fidelity.md to this folder; with several variants, to a folder each.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Exit with status 1 if the median or the worst absolute error is larger (in minutes), or an outcome is missing.
+    #[arg(long, value_name = "MEDIAN,WORST")]
+    pub within: Option<Bounds>,
+    /// Impact windows of a run nearer than this are one.
+    #[arg(long, value_name = "SPAN", default_value = "15m")]
+    pub join: Span,
+    /// A published window that no window of the run overlaps takes the nearest one left over within this.
+    #[arg(long, value_name = "SPAN", default_value = "2h")]
+    pub reach: Span,
+}
+
+/// `eastfall explain`
+#[derive(Debug, Args)]
+pub struct Explain {
     /// The run folder.
     pub run: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `eastfall sweep`
+#[derive(Clone, Debug, Args)]
+pub struct Sweep {
+    /// Which scenario, under which settings. The seed is the first of those that every value runs with; --out names the
+    /// folder of the runs' numbers, which is not made without it.
+    #[command(flatten)]
+    pub scenario: Scenario,
+    /// The file of free parameters; default: the scenario's name with `.calibration.toml`.
+    #[arg(long, value_name = "FILE")]
+    pub parameters: Option<PathBuf>,
+    /// Only this parameter, or with a value one that is not in the file: the value that it has now.
+    #[arg(long = "path", value_name = "PATH[=VALUE]")]
+    pub paths: Vec<String>,
+    /// How far to move each, down and up, as a share of its value.
+    #[arg(long, value_name = "PERCENT", default_value = "10%")]
+    pub by: Share,
+    /// Move each to both ends of its range instead.
+    #[arg(long, conflicts_with = "by")]
+    pub to_range: bool,
+    /// How many seeds each value runs with. From six on it is said what is more than noise.
+    #[arg(long, value_name = "K", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub seeds: u32,
+    /// List and check the parameters, and run nothing.
+    #[arg(long)]
+    pub list: bool,
+    /// Write the table as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -9,7 +9,7 @@
 //! and differences are taken seed by seed: most of the luck cancels out. A setting that matters to nothing gives
 //! identical runs.
 
-mod folder;
+pub(crate) mod folder;
 mod interval;
 mod outcome;
 mod runs;

@@ -47,15 +47,14 @@ impl Conclusion {
             None => Ok(Evaluation::default()),
             Some(expectations) => evaluate(expectations, timeline, results.series(), &steps),
         };
-        let milestones =
-            evaluation.as_ref().map(|evaluation| evaluation.milestones.clone()).unwrap_or_default();
+        let shown = evaluation.clone().unwrap_or_default();
         let facts = Facts {
             scenario: session.scenario.id.clone(),
             seed: session.seed,
             wall_s,
             peak_rss_bytes: peak_memory(),
         };
-        let summary = Summary::of(&results, timeline, facts, &milestones);
+        let summary = Summary::of(&results, timeline, facts, &shown);
         // The folder first: nothing of the run is lost if its expectations are mistaken.
         if let Some(mut writer) = writer {
             writer.tick(&results, tick)?;

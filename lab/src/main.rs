@@ -12,7 +12,7 @@ use eastfall::failure::Failure;
 use eastfall::run_folder::{Mode, RunFolder, RunWriter};
 use eastfall::session::{self, Session};
 use eastfall::simulate::{Options, simulate};
-use eastfall::{control, export, import, interrupt, live, score, show};
+use eastfall::{control, explain, export, import, interrupt, live, score, show, sweep};
 use eastfall_topology::time::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Command::Up(arguments) => live::up::up(&arguments),
         Command::Serve(arguments) => return live::serve::serve(&arguments),
         Command::Score(arguments) => score(&arguments),
+        Command::Explain(arguments) => explain(&arguments),
+        Command::Sweep(arguments) => sweep(&arguments),
         Command::Export(arguments) => export(&arguments),
         Command::Topology(arguments) => topology(arguments.what),
         Command::Status(arguments) => print(control::client::status(&arguments)),
@@ -127,13 +129,52 @@ fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
 }
 
 fn score(arguments: &cli::Score) -> Result<u8, Failure> {
-    let score = score::Score::of(&RunFolder::open(&arguments.run)?)?;
+    let report = score::report(arguments)?;
     if arguments.json {
-        println!("{}", json(&score)?);
+        match report.scores.as_slice() {
+            [score] => println!("{}", json(score)?),
+            scores => println!("{}", json(&scores)?),
+        }
     } else {
-        print!("{score}");
+        for (number, score) in report.scores.iter().enumerate() {
+            print!("{}{score}", if number > 0 { "\n" } else { "" });
+        }
+    }
+    for problem in &report.beyond {
+        eprintln!("out of bounds: {problem}");
+    }
+    Ok(if report.beyond.is_empty() { exit::DONE } else { exit::FAILED })
+}
+
+fn explain(arguments: &cli::Explain) -> Result<u8, Failure> {
+    let story = explain::Story::of(&RunFolder::open(&arguments.run)?)?;
+    if arguments.json {
+        println!("{}", json(&story)?);
+    } else {
+        print!("{story}");
     }
     Ok(exit::DONE)
+}
+
+fn sweep(arguments: &cli::Sweep) -> Result<u8, Failure> {
+    let plan = sweep::Plan::load(arguments)?;
+    eprintln!("{}", plan.balance());
+    if arguments.list {
+        print!("{plan}");
+        return Ok(exit::DONE);
+    }
+    let bar = compare_bar(plan.runs());
+    let sweep = interrupt::until_interrupted(|stop| plan.run(stop, &|ended| bar.set_position(ended)))?;
+    bar.finish_and_clear();
+    if let Some(file) = &arguments.csv {
+        std::fs::write(file, sweep.csv()).map_err(|error| Failure::file(file, error))?;
+    }
+    if arguments.json {
+        println!("{}", json(&sweep)?);
+    } else {
+        print!("{sweep}");
+    }
+    Ok(if sweep.complete { exit::DONE } else { exit::INTERRUPTED })
 }
 
 fn export(arguments: &cli::Export) -> Result<u8, Failure> {

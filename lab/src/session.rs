@@ -73,9 +73,10 @@ impl Session {
             }
         };
         let whole = draft.check(&topology)?;
-        let edits = edits(arguments)?;
+        let edits = edits(&arguments.without, arguments.without_operators, &arguments.shift)?;
         let scenario = whole.edit(&edits)?;
-        let (expectations, expectations_file) = expectations(&arguments.scenario, &whole)?;
+        let Expected { expectations, expectations_file, reference_file, .. } =
+            expected(&arguments.scenario, &whole)?;
         let until = until(arguments.until.as_deref(), &scenario)?;
         let layout = Layout::of(&topology);
         let description = Description {
@@ -95,6 +96,7 @@ impl Session {
             systems: Description::systems_of(&layout),
             scenario: File { file: scenario_name, text: scenario_text },
             expectations: expectations_file,
+            reference: reference_file,
             topology: File { file: topology.source().0.to_owned(), text: topology.source().1.to_owned() },
         };
         Ok(Session { scenario, expectations, topology, until, seed: arguments.seed, description })
@@ -145,27 +147,78 @@ fn parse_settings(settings: &[String]) -> Result<Vec<Setting>, Failure> {
     settings.iter().map(parse).collect()
 }
 
-fn edits(arguments: &cli::Scenario) -> Result<Edits, Failure> {
+fn edits(without: &[String], without_operators: bool, shift: &[String]) -> Result<Edits, Failure> {
     let parse = |text: &String| text.parse().map_err(|error| Failure(format!("--shift {text}: {error}")));
-    let shifts = arguments.shift.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(Edits { without: arguments.without.clone(), without_operators: arguments.without_operators, shifts })
+    let shifts = shift.iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(Edits { without: without.to_vec(), without_operators, shifts })
 }
 
-fn expectations(file: &Path, scenario: &Scenario) -> Result<(Option<Expectations>, Option<File>), Failure> {
-    let Some(named) = &scenario.expectations else { return Ok((None, None)) };
+/// What a scenario is expected to show, and the files that say so.
+#[derive(Default)]
+struct Expected {
+    expectations: Option<Expectations>,
+    expectations_file: Option<File>,
+    reference_file: Option<File>,
+}
+
+fn expected(file: &Path, scenario: &Scenario) -> Result<Expected, Failure> {
+    let Some(named) = &scenario.expectations else { return Ok(Expected::default()) };
     let file = beside(file, named);
     let (text, file_name) = (read(&file)?, name(&file));
-    let source = Source { file: &file_name, text: &text };
-    let reference = match Expectations::reference(source) {
+    let reference_file = match Expectations::reference(Source { file: &file_name, text: &text }) {
         None => None,
         Some(reference) => {
             let reference = beside(&file, &reference);
-            let (text, name) = (read(&reference)?, name(&reference));
-            Some(Reference::read(Source { file: &name, text: &text })?)
+            Some(File { text: read(&reference)?, file: name(&reference) })
         }
     };
-    let expectations = Expectations::read(source, scenario, reference.as_ref())?;
-    Ok((Some(expectations), Some(File { file: file_name, text })))
+    let expectations_file = Some(File { file: file_name, text });
+    let (expectations, _) = judged(expectations_file.as_ref(), reference_file.as_ref(), scenario)?;
+    Ok(Expected { expectations, expectations_file, reference_file })
+}
+
+/// Reads expectations and published facts.
+fn judged(
+    expectations: Option<&File>,
+    reference: Option<&File>,
+    scenario: &Scenario,
+) -> Result<(Option<Expectations>, Option<Reference>), Failure> {
+    let reference = reference.map(|file| Reference::read(file.source())).transpose()?;
+    let expectations = expectations
+        .map(|file| Expectations::read(file.source(), scenario, reference.as_ref()))
+        .transpose()?;
+    Ok((expectations, reference))
+}
+
+/// What a run was made of, read again from its folder.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The region.
+    pub topology: Topology,
+    /// The scenario, with the command line's changes.
+    pub scenario: Scenario,
+    /// What it should show, if it says.
+    pub expectations: Option<Expectations>,
+    /// The published facts, if the expectations name any.
+    pub reference: Option<Reference>,
+}
+
+impl Files {
+    /// Reads the files that a description holds in full.
+    ///
+    /// # Errors
+    /// If this version of the program does not understand them any more.
+    pub fn of(description: &Description) -> Result<Files, Failure> {
+        let settings = parse_settings(&description.settings)?;
+        let topology =
+            Topology::load(description.topology.source(), &settings, &schemas(), description.load)?;
+        let whole = Scenario::load(description.scenario.source(), &topology)?;
+        let Description { without, without_operators, shift, .. } = description;
+        let (expectations, reference) =
+            judged(description.expectations.as_ref(), description.reference.as_ref(), &whole)?;
+        let scenario = whole.edit(&edits(without, *without_operators, shift)?)?;
+        Ok(Files { topology, scenario, expectations, reference })
+    }
 }
 
 fn until(text: Option<&str>, scenario: &Scenario) -> Result<Moment, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! All but `wall_s` and `peak_rss_bytes` follow from scenario, settings and seed.
 
-use eastfall_chaos::expect::MilestoneResult;
+use eastfall_chaos::expect::{CheckResult, Evaluation, MilestoneResult, Period};
 use eastfall_chaos::timeline::Timeline;
 use eastfall_fabric::record::{EdgeTotals, Ending, Latencies, Results, SystemTotals, Window};
 use eastfall_topology::time::Moment;
@@ -27,6 +27,13 @@ pub struct Summary {
     pub peak_rss_bytes: u64,
     /// In the order of the expectations.
     pub milestones: Vec<Milestone>,
+    /// In the order of the expectations.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// Impact windows of the systems that the expectations define them for by a condition of their own. Where the system has
+    /// customers, `systems` has the same windows.
+    #[serde(default)]
+    pub windows: IndexMap<String, Vec<WindowSummary>>,
     /// Systems that somebody outside them calls, as their customers saw them.
     pub systems: IndexMap<String, SystemSummary>,
     /// Edges by name, `caller->callee`.
@@ -45,6 +52,21 @@ pub struct Milestone {
     pub published: Option<String>,
     /// Minutes later than published; negative is earlier.
     pub error_min: Option<f64>,
+    /// True if the run has no system that it could show in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
+}
+
+/// How a check came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Its id.
+    pub id: String,
+    /// `passed`, `failed`, or `skipped` where the run can't say.
+    pub verdict: String,
+    /// One sentence for people.
+    pub found: String,
 }
 
 /// One system as its customers saw it.
@@ -135,9 +157,20 @@ pub struct Facts {
 
 impl Summary {
     /// Sums up a finished run.
-    pub fn of(results: &Results, timeline: &Timeline, facts: Facts, milestones: &[MilestoneResult]) -> Self {
+    pub fn of(results: &Results, timeline: &Timeline, facts: Facts, evaluation: &Evaluation) -> Self {
         let Facts { scenario, seed, wall_s, peak_rss_bytes } = facts;
         let system = |totals: SystemTotals| (totals.name.to_string(), SystemSummary::of(&totals, timeline));
+        let mut systems: IndexMap<String, SystemSummary> = results.systems().map(system).collect();
+        let mut windows = IndexMap::new();
+        for result in &evaluation.windows {
+            let own: Vec<WindowSummary> =
+                result.windows.iter().map(|period| WindowSummary::of(*period, timeline)).collect();
+            if let Some(system) = systems.get_mut(&result.system) {
+                let impact: f64 = result.windows.iter().map(|w| w.to.since(w.from).as_secs_f64()).sum();
+                (system.windows, system.impact_min) = (own.clone(), impact / 60.0);
+            }
+            windows.insert(result.system.clone(), own);
+        }
         Summary {
             scenario,
             seed,
@@ -145,8 +178,14 @@ impl Summary {
             wall_s,
             rpcs: results.rpcs(),
             peak_rss_bytes,
-            milestones: milestones.iter().map(|milestone| Milestone::of(milestone, timeline)).collect(),
-            systems: results.systems().map(system).collect(),
+            milestones: evaluation
+                .milestones
+                .iter()
+                .map(|milestone| Milestone::of(milestone, timeline))
+                .collect(),
+            checks: evaluation.checks.iter().map(Check::of).collect(),
+            windows,
+            systems,
             edges: results.edges().map(|totals| (totals.name(), EdgeSummary::of(totals, results))).collect(),
         }
     }
@@ -159,16 +198,27 @@ impl Milestone {
             at: result.at.map(|moment| written(timeline, moment)),
             published: result.published.map(|date| timeline.written(date)),
             error_min: result.error_min,
+            skipped: result.skipped,
         }
+    }
+}
+
+impl Check {
+    fn of(result: &CheckResult) -> Self {
+        Check { id: result.id.clone(), verdict: result.verdict.to_string(), found: result.found.clone() }
+    }
+}
+
+impl WindowSummary {
+    fn of(period: Period, timeline: &Timeline) -> Self {
+        WindowSummary { from: written(timeline, period.from), to: written(timeline, period.to) }
     }
 }
 
 impl SystemSummary {
     fn of(totals: &SystemTotals, timeline: &Timeline) -> Self {
-        let window = |window: &Window| WindowSummary {
-            from: written(timeline, window.from),
-            to: written(timeline, window.to),
-        };
+        let window =
+            |window: &Window| WindowSummary::of(Period { from: window.from, to: window.to }, timeline);
         SystemSummary {
             requests: totals.tally.requests.total(),
             failed: totals.failed(),

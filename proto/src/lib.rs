@@ -90,6 +90,8 @@ api! {
 api! {
     /// Amazon CloudWatch stand-in.
     cloudwatch = "eastfall.cloudwatch.v1"
+}
+api! {
     /// Amazon Redshift stand-in: the front end and the clusters.
     redshift = "eastfall.redshift.v1"
 }

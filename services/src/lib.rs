@@ -4,9 +4,9 @@
 //! outside through its `World` alone, and can't know that it is being tested.
 
 pub mod airflow;
+pub mod application;
 pub mod backlog;
 pub mod catalog;
-pub mod application;
 pub mod cloudwatch;
 pub mod connect;
 pub mod containers;

@@ -21,9 +21,9 @@ mod generic;
 mod identity;
 mod kinesis;
 mod lambda;
+mod redshift;
 mod sqs;
 mod upkeep;
-mod redshift;
 
 /// What requests are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +133,7 @@ static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
     let lists = [
         dynamodb::operations(),
         identity::operations(),
+        redshift::operations(),
         sqs::operations(),
         kinesis::operations(),
         lambda::operations(),
@@ -142,7 +143,6 @@ static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
         upkeep::operations(),
     ];
     lists.into_iter().flatten().collect()
-    [dynamodb::operations(), identity::operations(), redshift::operations()].into_iter().flatten().collect()
 });
 
 /// How to send an operation to a service.

@@ -3,9 +3,9 @@
 use eastfall_fabric::Moment;
 use eastfall_topology::{Problem, Problems, Source};
 
-use super::{Check, Condition, Expectations, Milestone, Rule, SyntaxError, When};
+use super::{Check, Condition, Expectations, Milestone, Rule, SyntaxError, When, Window, WindowRule};
 use crate::reader::{Fields, Located, Reading, sound};
-use crate::reference::{FactKind, Reference, date, window};
+use crate::reference::{FactKind, Reference, date, window_fields};
 use crate::scenario::Scenario;
 
 impl Expectations {
@@ -35,10 +35,10 @@ impl Expectations {
             let reader = Reader { scenario, reference };
             let milestones = reader.milestones(&mut file);
             let checks = reader.checks(&mut file, &milestones);
-            let windows: Vec<_> = file.tables("window").into_iter().filter_map(window).collect();
+            let mut windows = reference.map(|reference| reference.windows.clone()).unwrap_or_default();
+            let window_rules = reader.windows(&mut file, &mut windows);
             file.finish();
-            let published = reference.map(|reference| reference.windows.clone()).unwrap_or_default();
-            Expectations { milestones, checks, windows: published.into_iter().chain(windows).collect() }
+            Expectations { milestones, checks, windows, window_rules }
         });
         sound(expectations, reading.into_problems())
     }
@@ -119,13 +119,47 @@ impl Reader<'_> {
                 }
             }
             let what = fields.text("what").map(|what| what.value);
+            let about = fields.text("about");
+            if let (Some(about), Some(reference)) = (&about, self.reference)
+                && reference.fact(&about.value).is_none()
+            {
+                let facts = reference.facts.iter().map(|fact| fact.id.as_str());
+                fields.note(about.origin.unknown("fact of the reference", &about.value, facts));
+            }
             let rule = self.rule(&mut fields, milestones);
             fields.finish();
             if let (Some(id), Some(rule)) = (id, rule) {
-                checks.push(Check { id: id.value, what, rule });
+                checks.push(Check { id: id.value, what, about: about.map(|about| about.value), rule });
             }
         }
         checks
+    }
+
+    /// Adds the windows that are published here, and returns how others are recognised. One table may do both.
+    fn windows(&self, file: &mut Fields<'_, '_>, published: &mut Vec<Window>) -> Vec<WindowRule> {
+        let mut rules: Vec<WindowRule> = Vec::new();
+        for (index, mut fields) in file.tables("window").into_iter().enumerate() {
+            fields.call_it(format!("window[{index}]"));
+            let window = window_fields(&mut fields);
+            let when = fields.text("when");
+            let has_when = when.is_some();
+            let when = when.and_then(|when| predicate::<Condition>(&fields, when));
+            let origin = fields.origin();
+            fields.finish();
+            let Some(window) = window else { continue };
+            if let Some(when) = when {
+                if rules.iter().any(|rule| rule.system == window.system) {
+                    let message =
+                        format!("another window says how those of `{}` are recognised", window.system);
+                    file.note(origin.problem(message, "join both conditions with `or`"));
+                }
+                rules.push(WindowRule { system: window.system.clone(), when });
+            }
+            if !has_when || window.from.is_some() || window.to.is_some() {
+                published.push(window);
+            }
+        }
+        rules
     }
 
     fn rule(&self, fields: &mut Fields<'_, '_>, milestones: &[Milestone]) -> Option<Rule> {

@@ -20,6 +20,26 @@ pub struct Evaluation {
     pub milestones: Vec<MilestoneResult>,
     /// In the order of the file.
     pub checks: Vec<CheckResult>,
+    /// Of the systems that have a rule of their own for them, in the order of the file.
+    pub windows: Vec<WindowResult>,
+}
+
+/// When a system's window was open, by its own rule. A system that the run does not have has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowResult {
+    /// Whose.
+    pub system: String,
+    /// In order, as far apart as the condition has them.
+    pub windows: Vec<Period>,
+}
+
+/// From one moment to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// Its start.
+    pub from: Moment,
+    /// Its end.
+    pub to: Moment,
 }
 
 /// When a milestone came.
@@ -118,7 +138,29 @@ pub fn evaluate(
     let milestones: Vec<MilestoneResult> = milestones.into_iter().flatten().collect();
     let checker = Checker { timeline, run, milestones: &milestones };
     let checks = expectations.checks.iter().map(|check| checker.check(check, &mut problems)).collect();
-    if problems.is_empty() { Ok(Evaluation { milestones, checks }) } else { Err(Problems(problems)) }
+    let windows = windows(expectations, run, &mut problems);
+    if problems.is_empty() { Ok(Evaluation { milestones, checks, windows }) } else { Err(Problems(problems)) }
+}
+
+/// The windows of systems with a rule of their own. A sample tells of the interval before it, so that is where they begin.
+fn windows(
+    expectations: &Expectations,
+    run: &dyn SeriesSource,
+    problems: &mut Vec<Problem>,
+) -> Vec<WindowResult> {
+    let times = run.times();
+    let began = |sample: usize| sample.checked_sub(1).map_or(Moment::START, |before| times[before]);
+    let mut results = Vec::new();
+    for rule in &expectations.window_rules {
+        let condition = &rule.when.value;
+        if check_series(&condition.expression, &rule.when.origin, run, problems) {
+            let periods = evaluation::periods(condition, run, Moment::START, Moment::MAX);
+            let periods =
+                periods.into_iter().map(|(first, last)| Period { from: began(first), to: times[last] });
+            results.push(WindowResult { system: rule.system.clone(), windows: periods.collect() });
+        }
+    }
+    results
 }
 
 /// Whether a milestone is still to be looked for.

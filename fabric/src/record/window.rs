@@ -19,6 +19,18 @@ pub struct Window {
 }
 
 impl Window {
+    /// The windows of any requests, from two series over the same moments: how many there were, and how many of them went
+    /// unanswered. `share` and `quiet` are as in [`super::Layout`].
+    pub fn all(
+        times: &[Moment],
+        requests: &[f64],
+        unanswered: &[f64],
+        share: f64,
+        quiet: Span,
+    ) -> Vec<Window> {
+        windows(&by_minute(times, [requests, unanswered]), share, quiet)
+    }
+
     /// How long it was.
     pub fn length(&self) -> Span {
         self.to.since(self.from)

@@ -8,6 +8,7 @@
 //! | `summary.json` | the object that `--json` prints |
 //! | `N-VARIANT/CALLER_CALLEE.hlog` | latencies of an edge, all seeds together, as one interval |
 //! | `N-VARIANT/system.NAME.MEASURE.hgrm` | percentile tables of what a system's customers saw, all seeds together |
+//! | `N-VARIANT/seed-SEED.json` | the summary of one run, as `eastfall run --json` prints it: what `eastfall score` reads |
 //! | `N-VARIANT/seed-SEED/` | with `--keep-runs`, the run's own folder |
 //!
 //! `runs.csv` grows as runs end (in that order; by variant and seed once all have), the rest is written at the end, also
@@ -32,8 +33,9 @@ use crate::export::percentile_table;
 use crate::failure::Failure;
 use crate::run_folder::logs::LogWriter;
 use crate::run_folder::{Description, RunFolderError, replace};
+use crate::summary::Summary;
 
-const COMPARE: &str = "compare.toml";
+pub(crate) const COMPARE: &str = "compare.toml";
 const RUNS: &str = "runs.csv";
 
 /// Where a comparison goes.
@@ -116,11 +118,22 @@ impl Folder {
     }
 
     fn variant(&self, number: usize, name: &str) -> PathBuf {
-        let plain =
-            |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
-        let slug: String = name.chars().map(plain).take(48).collect();
-        let words: Vec<&str> = slug.split('-').filter(|word| !word.is_empty()).collect();
-        self.path.join(format!("{}-{}", number + 1, words.join("-")))
+        variant_folder(&self.path, number, name)
+    }
+
+    /// Keeps the summary of a run that has ended.
+    pub(super) fn keep(
+        &self,
+        number: usize,
+        variant: &str,
+        seed: u64,
+        summary: &Summary,
+    ) -> Result<(), Failure> {
+        let folder = self.variant(number, variant);
+        fs::create_dir_all(&folder).map_err(RunFolderError::io(&folder))?;
+        let path = folder.join(format!("seed-{seed}.json"));
+        let json = serde_json::to_string_pretty(summary).map_err(|error| Failure::file(&path, error))?;
+        Ok(replace(&path, &(json + "\n"))?)
     }
 
     /// Adds a run that has ended.
@@ -158,6 +171,14 @@ impl Folder {
         }
         self.describe(comparison.complete)
     }
+}
+
+/// Where the runs of a variant are; `number` counts from 0.
+pub(crate) fn variant_folder(comparison: &Path, number: usize, name: &str) -> PathBuf {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    let slug: String = name.chars().map(plain).take(48).collect();
+    let words: Vec<&str> = slug.split('-').filter(|word| !word.is_empty()).collect();
+    comparison.join(format!("{}-{}", number + 1, words.join("-")))
 }
 
 /// `runs.csv`, by variant and seed. A number that only some variants have is empty in the others.

@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use eastfall_fabric::record::{EdgeKey, Ending, Histograms, Latencies, Layout, Results, SystemTotals};
+use eastfall_chaos::expect::Period;
+use eastfall_fabric::record::{
+    EdgeKey, Ending, Histograms, Latencies, Layout, Results, SystemTotals, Window,
+};
 use eastfall_topology::time::{Moment, Span};
 use indexmap::IndexMap;
 
@@ -60,7 +63,12 @@ impl Outcome {
             region: region(results),
             systems: results
                 .systems()
-                .map(|system| {
+                .map(|mut system| {
+                    let rules = &conclusion.evaluation.windows;
+                    if let Some(own) = rules.iter().find(|own| *own.system == *system.name) {
+                        let window = |period: &Period| Window { from: period.from, to: period.to };
+                        system.windows = own.windows.iter().map(window).collect();
+                    }
                     (system.name.to_string(), system_metrics(&system, results, session.until, incident))
                 })
                 .collect(),

@@ -89,6 +89,7 @@ fn run_one(
     let outcome = Outcome::of(&session, &conclusion);
     if let Some(folder) = &plan.folder {
         folder.append(name, seed, &outcome)?;
+        folder.keep(variant, name, seed, &conclusion.summary)?;
     }
     merged.lock().unwrap_or_else(PoisonError::into_inner).add(seed, outcome, &conclusion.results);
     Ok(())

@@ -2,6 +2,7 @@
 
 use eastfall_chaos::timeline::{TimeError, Timeline};
 use eastfall_fabric::record::Layout;
+use eastfall_topology::Source;
 use eastfall_topology::time::Span;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct Description {
     pub scenario: File,
     /// What it was expected to show.
     pub expectations: Option<File>,
+    /// The published facts that the expectations name.
+    #[serde(default)]
+    pub reference: Option<File>,
     /// The topology.
     pub topology: File,
 }
@@ -56,6 +60,13 @@ pub struct File {
     pub file: String,
     /// Its text.
     pub text: String,
+}
+
+impl File {
+    /// The file as a reader takes it.
+    pub fn source(&self) -> Source<'_> {
+        Source { file: &self.file, text: &self.text }
+    }
 }
 
 /// How a run's time went by.

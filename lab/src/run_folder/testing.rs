@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eastfall_chaos::expect::MilestoneResult;
+use eastfall_chaos::expect::{Evaluation, MilestoneResult};
 use eastfall_fabric::clock::Clock;
 use eastfall_fabric::record::{Ending, Layout, Origin, Recorder, Results, Role};
 use eastfall_topology::time::{Moment, Span};
@@ -58,6 +58,7 @@ pub(crate) fn description() -> Description {
         systems: Description::systems_of(&layout()),
         scenario: file("scenarios/small.toml", "id = \"small\"\n"),
         expectations: None,
+        reference: None,
         topology: file("topology.toml", "[region]\nname = '''us-east-1'''\n"),
     }
 }
@@ -105,7 +106,8 @@ pub(crate) fn write(path: &Path, until: Option<u64>) -> Results {
             error_min: None,
             skipped: false,
         };
-        let summary = Summary::of(&results, &timeline, facts, &[milestone]);
+        let evaluation = Evaluation { milestones: vec![milestone], ..Evaluation::default() };
+        let summary = Summary::of(&results, &timeline, facts, &evaluation);
         writer.finish(&results, &summary).unwrap();
     }
     results

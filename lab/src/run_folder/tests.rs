@@ -72,7 +72,7 @@ fn the_summary_has_the_keys_of_the_contract() {
         |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(
         keys(&summary),
-        "edges milestones peak_rss_bytes rpcs scenario seed simulated_s systems wall_s"
+        "checks edges milestones peak_rss_bytes rpcs scenario seed simulated_s systems wall_s windows"
     );
     let system = &summary["systems"]["dynamodb"];
     assert_eq!(

@@ -30,7 +30,7 @@ for = "2m"
 what = "everything takes ten times as long"
 "#;
 
-const EXPECTATIONS: &str = r#"
+pub(crate) const EXPECTATIONS: &str = r#"
 [[milestone]]
 id = "shop.recovered"
 system = "shop"
@@ -56,7 +56,7 @@ operations.buy = {}
 "#;
 
 /// A folder with the shop's files.
-fn shop() -> tempfile::TempDir {
+pub(crate) fn shop() -> tempfile::TempDir {
     let place = scratch();
     for (name, text) in
         [("slow-shop.toml", SCENARIO), ("slow-shop.expect.toml", EXPECTATIONS), ("shop.toml", TOPOLOGY)]

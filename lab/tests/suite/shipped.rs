@@ -1,6 +1,7 @@
 //! The files that come with the lab, and every example of the documentation, are read as a user's would be.
 
 use eastfall::session::load_topology;
+use eastfall_chaos::calibration::Calibration;
 use eastfall_chaos::expect::{Condition, Expectations, When};
 use eastfall_chaos::reference::{FactKind, Reference};
 use eastfall_chaos::scenario::{Edits, Scenario, ShiftOf, StepKind};
@@ -9,6 +10,10 @@ use eastfall_topology::{Source, Topology};
 
 use crate::support::shipped;
 
+const CALIBRATION: Source<'_> = Source {
+    file: "2025-10-20.calibration.toml",
+    text: include_str!("../../../scenarios/2025-10-20.calibration.toml"),
+};
 const SCENARIO: Source<'_> =
     Source { file: "2025-10-20.toml", text: include_str!("../../../scenarios/2025-10-20.toml") };
 const EXPECTATIONS: Source<'_> = Source {
@@ -79,6 +84,19 @@ fn the_shipped_expectations_take_every_published_time_from_the_record() {
         Some(REFERENCE.file),
         "and that one the record"
     );
+}
+
+#[test]
+fn fewer_parameters_are_tuned_than_outcomes_are_published() {
+    let reference = reference();
+    let calibration = Calibration::read(CALIBRATION, Some(&reference));
+    let calibration = calibration.unwrap_or_else(|problems| panic!("{problems}"));
+    let (tuned, outcomes) = (calibration.tuned(), reference.outcomes());
+    assert!(0 < tuned && tuned < outcomes, "{tuned} tuned parameters, {outcomes} published outcomes");
+    let tuned = calibration.parameters.iter().filter(|parameter| parameter.is_tuned());
+    for parameter in tuned {
+        assert!(parameter.why.is_some(), "{} is tuned, and nobody says how", parameter.path);
+    }
 }
 
 #[test]

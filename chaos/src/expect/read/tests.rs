@@ -21,6 +21,30 @@ fn published_times_and_systems_come_from_the_reference() {
 }
 
 #[test]
+fn a_window_is_published_or_recognised_or_both() {
+    let text = "[[window]]\nsystem = \"nlb\"\nwhen = \"nlb.errors > 0 for 1m\"\n\
+                [[window]]\nsystem = \"sts\"\nfrom = \"2025-01-02T00:00:00Z\"\nwhen = \"sts.errors > 0\"\n\
+                [[window]]\nsystem = \"mwaa\"\nwhat = \"named without a time\"";
+    let expectations = read(text).expect("sound");
+    let published: Vec<&str> = expectations.windows.iter().map(|window| window.system.as_str()).collect();
+    assert_eq!(published, ["dynamodb", "sts", "mwaa"], "the reference's first");
+    let rules: Vec<String> =
+        expectations.window_rules.iter().map(|rule| format!("{}: {}", rule.system, rule.when())).collect();
+    assert_eq!(rules, ["nlb: nlb.errors > 0 for 1m", "sts: sts.errors > 0"]);
+}
+
+#[test]
+fn a_check_bears_out_its_milestone_or_what_it_says() {
+    let text = "[[milestone]]\nid = \"m\"\nsystem = \"s\"\nwhen = \"first time that a > 0\"\n\
+                [[check]]\nid = \"a\"\nmilestone = \"m\"\nabsent = true\n\
+                [[check]]\nid = \"b\"\nnever = \"a > 0\"\nabout = \"dns.endpoint-empty\"\n\
+                [[check]]\nid = \"c\"\nnever = \"a > 0\"";
+    let expectations = read(text).expect("sound");
+    let facts: Vec<_> = expectations.checks.iter().map(Check::fact).collect();
+    assert_eq!(facts, [Some("m"), Some("dns.endpoint-empty"), None]);
+}
+
+#[test]
 fn every_rule_has_its_error_with_place_key_and_cure() {
     let milestone = |lines: &str| format!("[[milestone]]\nid = \"m\"\nsystem = \"s\"\n{lines}");
     let check = |lines: &str| {
@@ -50,6 +74,9 @@ fn every_rule_has_its_error_with_place_key_and_cure() {
         (check("never = \"a > 0\"\nabsent = true"), "this goes with `milestone`"),
         (check("never = \"a\""), "`a` is a number, and a truth is wanted"),
         (check("never = \"a > 0\"\n[[check]]\nid = \"c\"\nnever = \"a > 0\""), "another check has this id"),
+        (check("never = \"a > 0\"\nabout = \"dns.alarm\""), "`dns.alarm` is no fact of the reference; did you mean `dns.alarms`?"),
+        ("[[window]]\nsystem = \"s\"\nwhen = \"a\"".into(), "window[0].when: at letter 1 of `a`"),
+        ("[[window]]\nsystem = \"s\"\nwhen = \"a > 0\"\n[[window]]\nsystem = \"s\"\nwhen = \"b > 0\"".into(), "another window says how those of `s` are recognised"),
         ("[[window]]\nsystem = \"s\"\nfrom = \"2025-01-02T00:00:00Z\"\nto = \"2025-01-01T00:00:00Z\"".into(), "the window ends before it begins"),
     ];
     for (text, expected) in cases {

@@ -117,6 +117,20 @@ fn what_a_run_has_no_system_for_is_skipped() {
 }
 
 #[test]
+fn a_window_of_its_own_rule_is_where_the_condition_holds() {
+    let text = "[[window]]\nsystem = \"dwfm\"\nwhen = \"dwfm.errors > 0\"\n\
+                [[window]]\nsystem = \"nlb\"\nwhen = \"nlb.errors > 0\"";
+    let evaluation = evaluated(text).expect("sound");
+    let at = |seconds| Moment::START + Span::from_secs(seconds);
+    let window = Period { from: at(10), to: at(40) };
+    let expected = WindowResult { system: "dwfm".to_owned(), windows: vec![window] };
+    assert_eq!(evaluation.windows, [expected], "from the start of the first bad sample; the run has no nlb");
+    let misspelt = text.replace("dwfm.errors", "dwfm.erors");
+    let error = evaluated(&misspelt).expect_err("misspelt").to_string();
+    assert!(error.contains("window[0].when: the run has no series `dwfm.erors`"), "{error}");
+}
+
+#[test]
 fn the_systems_of_a_run_are_known_by_its_series() {
     let names = ["dwfm.queue", "lambda->dwfm.failed", "system.sts.requests"];
     let has = |series| has_system_of(&names, series);

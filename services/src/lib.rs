@@ -8,6 +8,7 @@ pub mod dns_automation;
 pub mod dynamodb;
 pub mod ec2;
 pub mod generic;
+pub mod network_manager;
 pub mod route53;
 pub mod settings;
 pub mod tables;
@@ -31,6 +32,7 @@ pub fn kinds() -> Vec<Kind> {
         ec2::dwfm::kind(),
         ec2::droplets::kind(),
         ec2::customers::kind(),
+        network_manager::kind(),
         dns_automation::enactor::kind(),
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),

@@ -29,6 +29,9 @@ eastfall_topology::params! {
         lifetime: Distribution = { distribution = "exponential", mean = "1h" };
         /// How often an instance is described while it lives (assumption).
         describe_every: Span = "10m", range "1s"..="365d";
+        /// How often an instance gets other interfaces or security groups while it runs, on average; `none`: never
+        /// (assumption; in an outage these wishes are accepted and wait for the droplet's lease).
+        change_every: Option<Span> = "none", range "1s"..="365d";
         /// How long after a failed launch or termination the group tries again (assumption: as automatic scaling does).
         try_again: Span = "5m", range "1s"..="1d";
         /// Groups, each on a machine with a resolver cache and connections of its own. Read at start only.
@@ -155,18 +158,37 @@ impl Groups {
         }
     }
 
+    /// Looks at an instance and changes it until the end of its life.
     async fn live(&self, client: &Client, id: &str, luck: &mut Rng) {
+        let clock = self.world.clock();
         let settings = self.settings.get();
         let end = self.world.now() + draw(&settings.lifetime, luck);
-        let mut next = self.world.now() + settings.describe_every.mul_f64(luck.random());
-        while next < end {
-            self.world.clock().sleep_until(next).await;
-            let request = DescribeInstancesRequest { instance_ids: vec![id.to_owned()] };
-            // How it ended is on the edge's record.
-            let _ = client.call_intended(next, &ec2_api::DESCRIBE_INSTANCES, request).await;
-            next += self.settings.get().describe_every;
+        let mut look = self.world.now() + settings.describe_every.mul_f64(luck.random());
+        let mut change = self.next_change(luck);
+        while look.min(change) < end {
+            let next = look.min(change);
+            clock.sleep_until(next).await;
+            // How either ended is on the edge's record.
+            if next == look {
+                let request = DescribeInstancesRequest { instance_ids: vec![id.to_owned()] };
+                let _ = client.call_intended(next, &ec2_api::DESCRIBE_INSTANCES, request).await;
+                look += self.settings.get().describe_every;
+            } else {
+                let request = ModifyInstanceNetworkRequest { instance_id: id.to_owned() };
+                let answer = client.call_intended(next, &ec2_api::MODIFY_INSTANCE_NETWORK, request).await;
+                change = match answer {
+                    Ok(_) => self.next_change(luck),
+                    Err(_) => self.world.now() + self.settings.get().try_again,
+                };
+            }
         }
-        self.world.clock().sleep_until(end).await;
+        clock.sleep_until(end).await;
+    }
+
+    /// When the next wish for a change comes: changes of one instance are independent of each other.
+    fn next_change(&self, luck: &mut Rng) -> Moment {
+        let gap = self.settings.get().change_every.map(|mean| draw(&Distribution::Exponential { mean }, luck));
+        gap.map_or(Moment::MAX, |gap| self.world.now() + gap)
     }
 
     async fn terminate(&self, client: &Client, id: &str) {

@@ -9,6 +9,7 @@ pub mod dynamodb;
 pub mod ec2;
 pub mod generic;
 pub mod network_manager;
+pub mod nlb;
 pub mod route53;
 pub mod settings;
 pub mod tables;
@@ -33,6 +34,8 @@ pub fn kinds() -> Vec<Kind> {
         ec2::droplets::kind(),
         ec2::customers::kind(),
         network_manager::kind(),
+        nlb::health::kind(),
+        nlb::node::kind(),
         dns_automation::enactor::kind(),
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),

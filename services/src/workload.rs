@@ -15,6 +15,7 @@ use tonic::Status;
 
 mod dynamodb;
 mod generic;
+mod nlb;
 
 /// What requests are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +24,7 @@ pub struct Shape {
     keys: u64,
     /// How unevenly they are chosen; nothing for evenly.
     popularity: Option<Zipf<f64>>,
-    /// The table that database requests go to.
+    /// The table that database requests go to, or the load balancer of connections.
     pub table: String,
     /// Bytes that a written item, or another request's body, carries.
     pub item_bytes: u32,
@@ -116,7 +117,7 @@ where
 
 /// Every operation of the mechanism-rich kinds. To add an API, add its file's list here.
 static OPERATIONS: LazyLock<Vec<Operation>> =
-    LazyLock::new(|| [dynamodb::operations()].into_iter().flatten().collect());
+    LazyLock::new(|| [dynamodb::operations(), nlb::operations()].into_iter().flatten().collect());
 
 /// How to send an operation to a service.
 ///

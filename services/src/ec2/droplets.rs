@@ -60,10 +60,11 @@ async fn start(world: World) -> Result<(), StartError> {
     let disk = world.disk("droplets").await?;
     let mut state = State::new(layout.droplets_in(zone) as usize);
     let mut known = false;
-    // Without a Network Manager every path knows every way.
-    let has_manager =
-        topology.services.values().any(|service| service.kind == NetworkManagerParams::SCHEMA.name);
-    let paths_at_start = if has_manager { 0 } else { u64::MAX };
+    let manager =
+        topology.services.values().find(|service| service.kind == NetworkManagerParams::SCHEMA.name);
+    // Without a Network Manager there is one path, which knows every way.
+    let paths = manager.map_or(1, |manager| NetworkManagerParams::from(&manager.params).paths);
+    let paths_at_start = if manager.is_some() { 0 } else { 1 };
     for (key, value) in disk.load()? {
         match read_key(&key) {
             Some((droplet, instance)) => {
@@ -86,6 +87,7 @@ async fn start(world: World) -> Result<(), StartError> {
         state: Mutex::new(state),
         world: world.clone(),
         paths_at_start,
+        paths,
         layout,
         zone,
         disk,
@@ -120,6 +122,8 @@ struct Agents {
     zone: usize,
     hosts: Vec<Client>,
     disk: Disk,
+    /// How many paths the network has.
+    paths: u32,
     /// The paths that know an instance as soon as it starts.
     paths_at_start: u64,
     state: Mutex<State>,

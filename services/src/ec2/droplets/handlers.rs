@@ -102,7 +102,7 @@ impl Droplets for Agents {
 
     async fn deliver(&self, request: Request<DeliverRequest>) -> Result<Response<DeliverResponse>, Status> {
         let state = self.state();
-        let delivered = |packet: &Packet| state.is_delivered(&packet.instance_id, packet.path);
+        let delivered = |packet: &Packet| state.is_delivered(&packet.instance_id, packet.path % self.paths);
         let answered = request.get_ref().packets.iter().map(delivered).collect();
         Ok(Response::new(DeliverResponse { answered }))
     }

@@ -5,9 +5,6 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use eastfall_topology::Moment;
 
-/// Paths that can be told apart: bits of a number.
-const PATHS: u32 = u64::BITS;
-
 /// An instance that runs.
 pub(super) struct Running {
     pub(super) droplet: u32,
@@ -90,6 +87,6 @@ impl State {
 
     /// Whether a packet gets to an instance on a path.
     pub(super) fn is_delivered(&self, instance: &str, path: u32) -> bool {
-        self.running.get(instance).is_some_and(|running| running.paths >> (path % PATHS) & 1 == 1)
+        self.running.get(instance).is_some_and(|running| running.paths >> path & 1 == 1)
     }
 }

@@ -302,6 +302,14 @@ impl World {
         self.own_host().dial_instance(callee, index)
     }
 
+    /// A client for one address of another service, under the same policies.
+    ///
+    /// # Errors
+    /// If the topology has no such edge or the service no such address.
+    pub fn dial_address(&self, callee: &str, address: Ipv4Addr) -> Result<Client, DialError> {
+        self.own_host().dial_address(callee, address)
+    }
+
     /// Another host of this instance, with a resolver cache and connections of its own: populations of customers are
     /// made of them.
     pub fn host(&self, name: &str) -> Host {

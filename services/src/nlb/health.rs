@@ -138,8 +138,15 @@ async fn start(world: World) -> Result<(), StartError> {
             state.add(Member { what, zone, verdict }, now, interval);
         }
     }
+    // At the address where they serve: the others lead on to somebody else.
+    let directory = &world.region().directory;
+    let node = |name: &String| {
+        let address = directory.of_instance(name).first();
+        let address = address.ok_or_else(|| StartError(format!("{name} has no address")))?;
+        Ok(world.dial_address(&nodes, *address)?)
+    };
     let health = Arc::new(Health {
-        nodes: by_zone(&nodes)?,
+        nodes: node_names.iter().map(node).collect::<Result<_, StartError>>()?,
         agents: by_zone(&droplets)?,
         records: world.dial(&callee_of_kind(&world, Route53Params::SCHEMA.name)?)?,
         ec2: Ec2Client::of(&world)?,

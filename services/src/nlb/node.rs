@@ -1,8 +1,7 @@
 //! Kind `nlb`: the nodes of a zone.
 //!
-//! One process stands for a zone's nodes. A connection waits for its turn like any request (the service's `workers`,
-//! `service-time` and `queue` are the zone's capacity for connections), and goes to one of the targets that the health
-//! checks let serve. Nodes know of these only what they last heard, and go on with it when the subsystem is silent. What
+//! One process stands for a zone's nodes, which can take so many new connections a second and refuse the others. A
+//! connection goes to one of the targets that the health checks let serve. Nodes know of these only what they last heard, and go on with it when the subsystem is silent. What
 //! they can't know is whether a packet arrives: a target that passes its checks on three paths of four loses a quarter of
 //! its connections.
 //!
@@ -16,12 +15,13 @@ use eastfall_fabric::call::Context;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::network::server::Serving as Service;
 use eastfall_fabric::rng::Rng;
+use eastfall_fabric::token_bucket::TokenBucket;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::ec2::{DeliverRequest, Packet, droplets_api};
 use eastfall_proto::error::api_error;
 use eastfall_proto::nlb::nlb_node_server::NlbNode;
 use eastfall_proto::nlb::*;
-use eastfall_topology::Span;
+use eastfall_topology::{RateLimit, Span};
 use rand::RngExt as _;
 use tonic::{Code, Request, Response, Status};
 
@@ -40,9 +40,9 @@ eastfall_topology::params! {
         /// The provider's own services behind nodes: "NAME=SERVICE", a name in DNS and the service that connections to it
         /// go to. Each takes one of a node's `addresses` after the first. Read at start only.
         forwards: Vec<String> = [];
-        /// New connections a second that the nodes of a zone can forward, all services together (assumption). `none`: any
-        /// number.
-        forward_rate: Option<f64> = "none", range 0.001..=1000000000.0, scaled by load;
+        /// New connections a second that the nodes of a zone can take, customers' and forwarded ones together; ten seconds'
+        /// worth may come at once, and what is above is refused. `none`: any number (assumption).
+        connection_rate: Option<f64> = "none", range 0.001..=1000000000.0, scaled by load;
         /// How often a node asks who serves (assumption).
         poll: Span = "5s", range "100ms"..="10m";
     }
@@ -76,7 +76,12 @@ async fn start(world: World) -> Result<(), StartError> {
     let node = Arc::new(Node {
         health: world.dial(&health)?,
         agents: (0..zones).map(|zone| world.dial_instance(&droplets, zone)).collect::<Result<_, _>>()?,
-        known: Mutex::new(Known { version: 0, serving: BTreeMap::new(), rng: world.rng("choices") }),
+        known: Mutex::new(Known {
+            version: 0,
+            serving: BTreeMap::new(),
+            rng: world.rng("choices"),
+            places: TokenBucket::full(&RateLimit { per_second: 1.0, burst: 10 }, world.now()),
+        }),
         zone: own.index as u32,
         world: world.clone(),
         settings,
@@ -95,14 +100,15 @@ async fn start(world: World) -> Result<(), StartError> {
 }
 
 /// What is counted: connections made, those lost on the way to the target, those without a target that serves,
-/// connections forwarded to services, and those refused.
-const SERIES: [&str; 5] = [
-    "connections",
-    "connections-lost",
-    "connections-without-target",
-    "connections-forwarded",
-    "connections-not-forwarded",
-];
+/// connections forwarded to services, and those refused for want of capacity.
+const SERIES: [&str; 5] = [CONNECTED, LOST, WITHOUT_TARGET, FORWARDED, REFUSED];
+const CONNECTED: &str = "connections";
+const LOST: &str = "connections-lost";
+const WITHOUT_TARGET: &str = "connections-without-target";
+const FORWARDED: &str = "connections-forwarded";
+const REFUSED: &str = "connections-refused";
+/// For how long unused capacity can be saved up, in seconds (ours: evens out what comes at random).
+const SAVED: f64 = 10.0;
 
 /// The nodes of a zone.
 struct Node {
@@ -120,7 +126,11 @@ struct Known {
     version: u64,
     serving: BTreeMap<String, Vec<ServingTarget>>,
     rng: Rng,
+    places: TokenBucket,
 }
+
+/// Why a connection is refused that there is no capacity for.
+const NO_PLACE: &str = "the nodes of the zone have no capacity left for connections";
 
 impl Node {
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -143,10 +153,25 @@ impl Node {
         }
     }
 
+    /// Whether there is capacity for one more connection.
+    fn has_place(&self) -> bool {
+        let Some(per_second) = self.settings.get().connection_rate else { return true };
+        let limit = RateLimit { per_second, burst: (per_second * SAVED).ceil().max(1.0) as u32 };
+        let has_place = self.known().places.take(&limit, self.world.now());
+        self.world.record().count(REFUSED, u64::from(!has_place));
+        has_place
+    }
+
     /// One of the targets that serve.
     fn choose(&self, balancer: &str) -> Result<ServingTarget, Status> {
+        let chosen = self.choose_among(balancer);
+        self.world.record().count(WITHOUT_TARGET, u64::from(chosen.is_err()));
+        chosen
+    }
+
+    fn choose_among(&self, balancer: &str) -> Result<ServingTarget, Status> {
         let mut known = self.known();
-        let Known { version, serving, rng } = &mut *known;
+        let Known { version, serving, rng, .. } = &mut *known;
         let Some(targets) = serving.get(balancer) else {
             if *version == 0 {
                 return Err(Status::unavailable("the node does not know yet who serves"));
@@ -162,16 +187,19 @@ impl Node {
 
     async fn connect(&self, context: &Context, balancer: &str) -> Result<String, Status> {
         let record = self.world.record();
-        let target = self.choose(balancer).inspect_err(|_| record.count("connections-without-target", 1))?;
+        if !self.has_place() {
+            return Err(Status::unavailable(NO_PLACE));
+        }
+        let target = self.choose(balancer)?;
         let lost = || Status::unavailable(format!("the connection to {} timed out", target.instance_id));
         let agents = self.agents.get(target.zone as usize).ok_or_else(lost)?.within(context);
         let packet = Packet { instance_id: target.instance_id.clone(), path: self.known().rng.random() };
         let sent = agents.call(&droplets_api::DELIVER, DeliverRequest { packets: vec![packet] }).await;
         if sent.is_ok_and(|answer| answer.answered == [true]) {
-            record.count("connections", 1);
+            record.count(CONNECTED, 1);
             return Ok(target.instance_id);
         }
-        record.count("connections-lost", 1);
+        record.count(LOST, 1);
         Err(lost())
     }
 }

@@ -20,7 +20,7 @@ use crate::fault::FaultTable;
 use crate::network::client::{Client, DialError, Host};
 use crate::network::directory::Directory;
 use crate::network::server::{Server, Serving};
-use crate::network::{ConnectError, Connection};
+use crate::network::{ConnectError, Connection, Forwarder};
 use crate::record::{Origin, Recorder};
 use crate::rng::{Rng, stream};
 
@@ -96,6 +96,12 @@ pub trait Backend: Send + Sync + 'static {
     fn connect(&self, to: Ipv4Addr) -> BoxFuture<'_, Result<Arc<dyn Connection>, ConnectError>>;
     /// Takes calls on addresses.
     fn listen(&self, on: &[Ipv4Addr], server: Arc<Server>) -> BoxFuture<'_, Result<(), StartError>>;
+    /// Passes on the connections that come in on addresses.
+    fn forward(
+        &self,
+        on: &[Ipv4Addr],
+        forwarder: Arc<dyn Forwarder>,
+    ) -> BoxFuture<'_, Result<(), StartError>>;
     /// How resolvers reach the region's name server.
     fn dns_transport(&self) -> Option<Arc<dyn dns::DnsTransport>>;
     /// Answers DNS on an address.
@@ -296,6 +302,14 @@ impl World {
         self.own_host().dial_instance(callee, index)
     }
 
+    /// A client for one address of another service, under the same policies.
+    ///
+    /// # Errors
+    /// If the topology has no such edge or the service no such address.
+    pub fn dial_address(&self, callee: &str, address: Ipv4Addr) -> Result<Client, DialError> {
+        self.own_host().dial_address(callee, address)
+    }
+
     /// Another host of this instance, with a resolver cache and connections of its own: populations of customers are
     /// made of them.
     pub fn host(&self, name: &str) -> Host {
@@ -348,9 +362,51 @@ impl World {
         apis: Vec<(&'static Api, SharedHandler)>,
         serving: Serving,
     ) -> Result<(), StartError> {
+        self.serve_on(&self.addresses(), apis, serving).await
+    }
+
+    /// The same on some of the instance's addresses: the others are for something else, such as [`World::forward`].
+    ///
+    /// # Errors
+    /// If an address can't be listened on.
+    pub async fn serve_on(
+        &self,
+        addresses: &[Ipv4Addr],
+        apis: Vec<(&'static Api, SharedHandler)>,
+        serving: Serving,
+    ) -> Result<(), StartError> {
         let server = Server::new(self, apis, serving);
         lock(&self.0.servers).push(Arc::downgrade(&server));
-        self.0.backend.listen(&self.addresses(), server).await
+        self.0.backend.listen(addresses, server).await
+    }
+
+    /// Passes connections that come in on some of the instance's addresses on to whom the forwarder chooses, without
+    /// looking into them. They break with the instance.
+    ///
+    /// # Errors
+    /// If an address can't be listened on.
+    pub async fn forward(
+        &self,
+        addresses: &[Ipv4Addr],
+        forwarder: Arc<dyn Forwarder>,
+    ) -> Result<(), StartError> {
+        self.0.backend.forward(addresses, forwarder).await
+    }
+
+    /// Opens a connection to an address and closes it again: whether somebody listens there, and no more. Faults on the
+    /// way to that instance apply.
+    ///
+    /// # Errors
+    /// If nobody does; no answer at all takes for ever.
+    pub async fn reach(&self, address: Ipv4Addr) -> Result<(), ConnectError> {
+        let region = self.region();
+        let peer = region.directory.instance_at(address).unwrap_or_default();
+        let service = region.directory.service_of(peer).unwrap_or_default();
+        let own = self.instance();
+        if region.faults.cut(&own.name, &own.service, peer, service) {
+            std::future::pending::<()>().await;
+        }
+        self.0.backend.connect(address).await.map(drop)
     }
 
     /// Answers DNS on the instance's first address.

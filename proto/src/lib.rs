@@ -36,6 +36,10 @@ api! {
     ec2 = "eastfall.ec2.v1"
 }
 api! {
+    /// Network Manager: network state of instances.
+    network_manager = "eastfall.networkmanager.v1"
+}
+api! {
     /// Network Load Balancer stand-in.
     nlb = "eastfall.nlb.v1"
 }
@@ -117,6 +121,7 @@ pub static APIS: &[&Api] = &[
     &ec2::ec2_api::API,
     &ec2::dwfm_api::API,
     &ec2::droplets_api::API,
+    &network_manager::network_manager_api::API,
     &nlb::nlb_api::API,
     &nlb::nlb_node_api::API,
     &sts::sts_api::API,

@@ -45,7 +45,8 @@ eastfall_topology::params! {
         keys: u64 = 10000, range 1..=1000000000;
         /// How unevenly keys are chosen: the exponent of Zipf's law, 0 for evenly (YCSB's default is 0.99).
         skew: f64 = 0.99, range 0.0..=5.0;
-        /// The table that requests to DynamoDB use; its partition key must be `id`, a string.
+        /// The table that requests to DynamoDB use; its partition key must be `id`, a string. For connections through NLB,
+        /// the load balancer's name.
         table: String = "customer-data";
         /// Bytes that a written item, or another request's body, carries (assumption).
         item_bytes: u32 = 256, range 1..=300000;

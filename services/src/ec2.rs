@@ -18,7 +18,7 @@ pub mod customers;
 pub mod droplets;
 pub mod dwfm;
 mod layout;
-mod store;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 

@@ -22,6 +22,8 @@ mod home;
 pub mod iam;
 pub mod kinesis;
 pub mod lambda;
+pub mod network_manager;
+pub mod nlb;
 pub mod outposts;
 mod pauses;
 pub mod redshift;
@@ -59,6 +61,9 @@ pub fn kinds() -> Vec<Kind> {
         lambda::fleet::kind(),
         lambda::pollers::kind(),
         eventbridge::kind(),
+        network_manager::kind(),
+        nlb::health::kind(),
+        nlb::node::kind(),
         dns_automation::enactor::kind(),
         dns_automation::planner::kind(),
         dns_automation::tool::kind(),

@@ -35,6 +35,19 @@ impl<P: for<'a> From<&'a Params>> Settings<P> {
 /// # Errors
 /// If the service calls none of that kind, or several.
 pub fn callee_of_kind(world: &World, kind: &str) -> Result<String, StartError> {
+    let own = &world.instance().service;
+    callee_of_kind_if_any(world, kind)?.ok_or_else(|| {
+        StartError(format!(
+            "service {own} calls no service of kind `{kind}`; add [service.{own}.calls.NAME] with the name of one"
+        ))
+    })
+}
+
+/// The same for a kind that a topology may do without.
+///
+/// # Errors
+/// If the service calls several of that kind.
+pub fn callee_of_kind_if_any(world: &World, kind: &str) -> Result<Option<String>, StartError> {
     let topology = world.topology();
     let own = &world.instance().service;
     let calls: Vec<String> =
@@ -42,12 +55,10 @@ pub fn callee_of_kind(world: &World, kind: &str) -> Result<String, StartError> {
     let of_kind = |name: &String| topology.services.get(name).is_some_and(|service| service.kind == kind);
     let mut callees = calls.into_iter().filter(of_kind);
     match (callees.next(), callees.next()) {
-        (Some(callee), None) => Ok(callee),
-        (None, _) => Err(StartError(format!(
-            "service {own} calls no service of kind `{kind}`; add [service.{own}.calls.NAME] with the name of one"
-        ))),
-        (Some(one), Some(other)) => Err(StartError(format!(
-            "service {own} calls both {one} and {other}, which are of kind `{kind}`; take one of the edges away"
+        (callee, None) => Ok(callee),
+        (one, Some(other)) => Err(StartError(format!(
+            "service {own} calls both {} and {other}, which are of kind `{kind}`; take one of the edges away",
+            one.unwrap_or_default()
         ))),
     }
 }

@@ -21,6 +21,7 @@ mod generic;
 mod identity;
 mod kinesis;
 mod lambda;
+mod nlb;
 mod redshift;
 mod sqs;
 mod upkeep;
@@ -32,7 +33,7 @@ pub struct Shape {
     keys: u64,
     /// How unevenly they are chosen; nothing for evenly.
     popularity: Option<Zipf<f64>>,
-    /// The table that database requests go to.
+    /// The table that database requests go to, or the load balancer of connections.
     pub table: String,
     /// Bytes that a written item, or another request's body, carries.
     pub item_bytes: u32,
@@ -141,6 +142,7 @@ static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
         containers::operations(),
         connect::operations(),
         upkeep::operations(),
+        nlb::operations(),
     ];
     lists.into_iter().flatten().collect()
 });

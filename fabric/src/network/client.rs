@@ -1,6 +1,7 @@
 //! The caller's side: hosts, and typed calls on their edges.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use eastfall_topology::Topology;
@@ -27,6 +28,14 @@ pub enum DialError {
         /// The service that is dialled.
         callee: String,
     },
+    /// The service does not live at this address.
+    #[error("service {callee} has no address {address}")]
+    NoAddress {
+        /// The service that is dialled.
+        callee: String,
+        /// The address that was asked for.
+        address: Ipv4Addr,
+    },
     /// The service has no instance of this number.
     #[error("service {callee} has no instance number {index}")]
     NoInstance {
@@ -51,8 +60,19 @@ struct HostInner {
     edges: Mutex<BTreeMap<String, Edges>>,
 }
 
-/// The edges of a host to one service: to any of its instances, and to those that were dialled by their number.
-type Edges = BTreeMap<Option<usize>, Arc<EdgeClient>>;
+/// The edges of a host to one service, by whom exactly was dialled.
+type Edges = BTreeMap<Whom, Arc<EdgeClient>>;
+
+/// Who is dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whom {
+    /// Any instance, by name if the edge has an endpoint.
+    Any,
+    /// The instance of this number, at any of its addresses.
+    Instance(usize),
+    /// Whoever lives at this address.
+    Address(Ipv4Addr),
+}
 
 impl Host {
     pub(crate) fn new(world: World, name: &str) -> Self {
@@ -76,7 +96,7 @@ impl Host {
     /// # Errors
     /// If the topology has no such edge.
     pub fn dial(&self, callee: &str) -> Result<Client, DialError> {
-        self.client(callee, None)
+        self.client(callee, Whom::Any)
     }
 
     /// A client for one instance of a service, through this host.
@@ -84,24 +104,33 @@ impl Host {
     /// # Errors
     /// If the topology has no such edge, or the service no such instance.
     pub fn dial_instance(&self, callee: &str, index: usize) -> Result<Client, DialError> {
-        self.client(callee, Some(index))
+        self.client(callee, Whom::Instance(index))
     }
 
-    fn client(&self, callee: &str, index: Option<usize>) -> Result<Client, DialError> {
+    /// A client for one address of a service, through this host: instances can have several, not all of which need
+    /// lead to the same.
+    ///
+    /// # Errors
+    /// If the topology has no such edge, or the service no such address.
+    pub fn dial_address(&self, callee: &str, address: Ipv4Addr) -> Result<Client, DialError> {
+        self.client(callee, Whom::Address(address))
+    }
+
+    fn client(&self, callee: &str, whom: Whom) -> Result<Client, DialError> {
         let mut edges = self.0.edges.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = edges.get(callee).and_then(|edges| edges.get(&index)).cloned();
+        let known = edges.get(callee).and_then(|edges| edges.get(&whom)).cloned();
         let edge = match known {
             Some(edge) => edge,
             None => {
-                let edge = self.make(callee, index)?;
-                edges.entry(callee.to_owned()).or_default().insert(index, Arc::clone(&edge));
+                let edge = self.make(callee, whom)?;
+                edges.entry(callee.to_owned()).or_default().insert(whom, Arc::clone(&edge));
                 edge
             }
         };
         Ok(Client { edge, context: Context::default() })
     }
 
-    fn make(&self, callee: &str, index: Option<usize>) -> Result<Arc<EdgeClient>, DialError> {
+    fn make(&self, callee: &str, whom: Whom) -> Result<Arc<EdgeClient>, DialError> {
         let world = &self.0.world;
         let caller = &world.instance().service;
         let settings = world
@@ -109,22 +138,30 @@ impl Host {
             .flatten()
             .ok_or_else(|| DialError::NoEdge { caller: caller.clone(), callee: callee.to_owned() })?;
         let directory = &world.region().directory;
-        let peers = match index {
-            None => directory.of_service(callee),
-            Some(index) => {
+        let peers = match whom {
+            Whom::Any => directory.of_service(callee),
+            Whom::Instance(index) => {
                 let instance = directory.instances_of(callee).get(index);
-                instance.map(|name| directory.of_instance(name).to_vec()).unwrap_or_default()
+                let none = || DialError::NoInstance { callee: callee.to_owned(), index };
+                directory.of_instance(instance.ok_or_else(none)?).to_vec()
+            }
+            Whom::Address(address) => {
+                if !directory.of_service(callee).contains(&address) {
+                    return Err(DialError::NoAddress { callee: callee.to_owned(), address });
+                }
+                vec![address]
             }
         };
-        if let (Some(index), true) = (index, peers.is_empty()) {
-            return Err(DialError::NoInstance { callee: callee.to_owned(), index });
-        }
         // Streams are named by host and edge, so that one host's luck is independent of another's.
-        let name =
-            format!("{}/{callee}/{}", self.0.name, index.map_or_else(String::new, |index| index.to_string()));
+        let whom_name = match whom {
+            Whom::Any => String::new(),
+            Whom::Instance(index) => index.to_string(),
+            Whom::Address(address) => address.to_string(),
+        };
+        let name = format!("{}/{callee}/{whom_name}", self.0.name);
         let rng = |purpose: &str| stream(world.region().seed, &format!("{name}/{purpose}"));
         let policy = settings.policy.clone();
-        let by_instance = index.is_some();
+        let by_instance = whom != Whom::Any;
         let route =
             Route::new(world, self.0.resolver.clone(), settings, peers, by_instance, rng("connections"));
         let recorder = world.record();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use eastfall_topology::time::Span;
 use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 use tonic::transport::server::TcpIncoming;
@@ -18,8 +19,10 @@ use crate::call::{Call, CallFuture, Handler, SharedHandler, Wire, WireError};
 use crate::disk::{Disk, DiskError};
 use crate::dns;
 use crate::network::server::{Entrance, Server, connection_reset};
-use crate::network::{ConnectError, Connection};
+use crate::network::{ConnectError, Connection, Forwarder};
 use crate::world::{Backend, StartError};
+
+mod forwarding;
 
 /// Sockets, files and tasks of one instance, which has this process to itself.
 #[derive(Debug)]
@@ -77,6 +80,26 @@ impl Backend for LiveBackend {
                         tracing::error!(%address, error = chain(&error), "the server stopped");
                     }
                 }));
+            }
+            Ok(())
+        })
+    }
+
+    fn forward(
+        &self,
+        on: &[Ipv4Addr],
+        forwarder: Arc<dyn Forwarder>,
+    ) -> BoxFuture<'_, Result<(), StartError>> {
+        let addresses: Vec<SocketAddr> =
+            on.iter().map(|address| SocketAddr::from((*address, self.port))).collect();
+        Box::pin(async move {
+            for address in addresses {
+                let listener = TcpListener::bind(address).await.map_err(|error| {
+                    StartError(format!(
+                        "{address} can't be listened on: {error}; is another fleet running there?"
+                    ))
+                })?;
+                self.spawn(Box::pin(forwarding::run(listener, Arc::clone(&forwarder), self.port)));
             }
             Ok(())
         })

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_topology::time::Span;
 use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 
 use crate::call::{Call, CallFuture, Handler, Outcome, SharedHandler};
 use crate::clock::Clock;
@@ -14,7 +15,7 @@ use crate::disk::{Disk, DiskError, MemoryDisk};
 use crate::dns::{self, Answer, DnsError, Question};
 use crate::engine::sim::{self, Owner};
 use crate::network::server::{Entrance, Server, connection_reset};
-use crate::network::{ConnectError, Connection};
+use crate::network::{ConnectError, Connection, Forwarder, Hop};
 use crate::world::{Backend, StartError};
 
 /// Who listens where, and what is on disk: what outlives any one instance.
@@ -23,6 +24,7 @@ pub struct SimNetwork {
     latency: Span,
     codec: bool,
     servers: Mutex<BTreeMap<Ipv4Addr, Arc<Listener>>>,
+    forwards: Mutex<BTreeMap<Ipv4Addr, Arc<Forward>>>,
     names: Mutex<Option<(Owner, Arc<dyn dns::Authority>)>>,
     disks: Mutex<BTreeMap<(String, String), MemoryDisk>>,
     calls: AtomicU64,
@@ -34,6 +36,14 @@ struct Listener {
     /// False once the instance is gone or another listens in its place. Every call asks, so it is a flag to read and
     /// not an address to look up.
     listens: AtomicBool,
+}
+
+/// Somebody who passes on what comes in at an address.
+struct Forward {
+    owner: Owner,
+    forwarder: Arc<dyn Forwarder>,
+    /// False once the instance is gone: the connections through it break.
+    forwards: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,6 +75,11 @@ impl SimNetwork {
         };
         gone.iter().for_each(|listener| listener.close());
         drop(gone);
+        lock(&self.forwards).retain(|_, forward| {
+            let stays = forward.owner != owner;
+            forward.forwards.store(stays, Ordering::Relaxed);
+            stays
+        });
         let mut names = lock(&self.names);
         if names.as_ref().is_some_and(|(named, _)| *named == owner) {
             *names = None;
@@ -80,6 +95,35 @@ impl SimNetwork {
 
     fn listener(&self, address: Ipv4Addr) -> Option<Arc<Listener>> {
         lock(&self.servers).get(&address).cloned()
+    }
+}
+
+/// The way of a connection through somebody who passed it on.
+struct Through {
+    forward: Arc<Forward>,
+    _held: Option<Arc<dyn Send + Sync>>,
+}
+
+fn refused() -> ConnectError {
+    ConnectError("connection refused".to_owned())
+}
+
+impl SimNetwork {
+    /// Where a connection to an address really ends, and through whom.
+    async fn follow(&self, to: Ipv4Addr) -> Result<(Ipv4Addr, Option<Through>), ConnectError> {
+        let Some(forward) = lock(&self.forwards).get(&to).cloned() else { return Ok((to, None)) };
+        // In a task of the forwarder's own, so that it stops when that one is paused and breaks when it dies.
+        let (answer, wait) = oneshot::channel();
+        let chooser = Arc::clone(&forward.forwarder);
+        sim::spawn(
+            forward.owner,
+            Box::pin(async move {
+                let _ = answer.send(chooser.choose().await);
+            }),
+        );
+        let Hop { to, held } = wait.await.map_err(|_| refused())??;
+        Clock::virtual_time().sleep(self.latency * 2).await;
+        Ok((to, Some(Through { forward, _held: held })))
     }
 }
 
@@ -105,12 +149,23 @@ impl Backend for SimBackend {
         Box::pin(async move {
             // A SYN and its answer: one round trip.
             Clock::virtual_time().sleep(self.network.latency * 2).await;
-            let listener =
-                self.network.listener(to).ok_or_else(|| ConnectError("connection refused".to_owned()))?;
+            let (to, through) = self.network.follow(to).await?;
+            let listener = self.network.listener(to).ok_or_else(refused)?;
             let network = Arc::clone(&self.network);
             let codec = network.codec.then(|| Codec::new(&listener.server, network.latency));
-            Ok(Arc::new(SimConnection { network, listener, codec }) as Arc<dyn Connection>)
+            Ok(Arc::new(SimConnection { network, listener, through, codec }) as Arc<dyn Connection>)
         })
+    }
+
+    fn forward(
+        &self,
+        on: &[Ipv4Addr],
+        forwarder: Arc<dyn Forwarder>,
+    ) -> BoxFuture<'_, Result<(), StartError>> {
+        let forward = Forward { owner: self.owner, forwarder, forwards: AtomicBool::new(true) };
+        let forward = Arc::new(forward);
+        lock(&self.network.forwards).extend(on.iter().map(|address| (*address, Arc::clone(&forward))));
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn listen(&self, on: &[Ipv4Addr], server: Arc<Server>) -> BoxFuture<'_, Result<(), StartError>> {
@@ -149,12 +204,14 @@ impl Backend for SimBackend {
 struct SimConnection {
     network: Arc<SimNetwork>,
     listener: Arc<Listener>,
+    through: Option<Through>,
     codec: Option<Codec>,
 }
 
 impl Connection for SimConnection {
     fn is_open(&self) -> bool {
         self.listener.listens.load(Ordering::Relaxed)
+            && self.through.as_ref().is_none_or(|through| through.forward.forwards.load(Ordering::Relaxed))
     }
 }
 

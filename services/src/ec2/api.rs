@@ -23,7 +23,7 @@ use tonic::{Code, Request, Response, Status};
 use super::droplets::DropletsParams;
 use super::dwfm::DwfmParams;
 use super::layout::Layout;
-use super::store::Store;
+use super::store::{Store, is_reachable};
 use super::{DOMAIN, INSUFFICIENT_CAPACITY, insufficient_capacity};
 use crate::dynamodb::value::{self, Item, item, number, string};
 use crate::settings::{Settings, callee_of_kind, instance_count, split};
@@ -100,6 +100,8 @@ struct Desk {
 struct Place {
     host: usize,
     droplet: u32,
+    /// Whether the network knows the way there at once.
+    reachable: bool,
 }
 
 fn internal(status: &Status) -> Status {
@@ -159,7 +161,9 @@ impl Desk {
             match self.launch(context, &id, zone, &request.owner).await {
                 Ok(place) => launched.push((id, place)),
                 Err(status) => {
-                    let undo = launched.iter().map(|(id, place)| self.remove(context, id, place));
+                    let undo = launched
+                        .iter()
+                        .map(|(id, place)| self.remove(context, id, place.host, place.droplet));
                     join_all(undo).await;
                     return Err(status);
                 }
@@ -183,18 +187,11 @@ impl Desk {
         ]);
         self.store.put_pending(pending, self.world.now()).await.map_err(|status| internal(&status))?;
         let place = self.place(context, id, zone).await?;
-        let running = item([
-            ("instance", string(id)),
-            ("owner", string(owner)),
-            ("state", number(InstanceState::Running as i32)),
-            ("host", number(place.host)),
-            ("droplet", number(place.droplet)),
-        ]);
-        match self.store.put_instance(running).await {
+        match self.store.set_running(id, place.host, place.droplet, place.reachable).await {
             Ok(()) => Ok(place),
             Err(status) => {
                 // Nobody may run what is not written down.
-                let _ = self.remove(context, id, &place).await;
+                let _ = self.remove(context, id, place.host, place.droplet).await;
                 Err(internal(&status))
             }
         }
@@ -209,7 +206,9 @@ impl Desk {
             let host = hosts.start + (turn + offset) % hosts.len();
             let request = PlaceInstanceRequest { instance_id: id.to_owned() };
             match self.hosts[host].within(context).call(&dwfm_api::PLACE_INSTANCE, request).await {
-                Ok(answer) => return Ok(Place { host, droplet: answer.droplet }),
+                Ok(PlaceInstanceResponse { droplet, reachable }) => {
+                    return Ok(Place { host, droplet, reachable });
+                }
                 Err(status) if reason(&status).as_deref() == Some(INSUFFICIENT_CAPACITY) => {}
                 Err(status) => failed = Some(status),
             }
@@ -220,9 +219,9 @@ impl Desk {
         }
     }
 
-    async fn remove(&self, context: &Context, id: &str, place: &Place) -> Result<bool, Status> {
-        let request = RemoveInstanceRequest { instance_id: id.to_owned(), droplet: place.droplet };
-        let host = self.hosts.get(place.host).ok_or_else(|| not_found(id))?;
+    async fn remove(&self, context: &Context, id: &str, host: usize, droplet: u32) -> Result<bool, Status> {
+        let request = RemoveInstanceRequest { instance_id: id.to_owned(), droplet };
+        let host = self.hosts.get(host).ok_or_else(|| not_found(id))?;
         host.within(context).call(&dwfm_api::REMOVE_INSTANCE, request).await.map(|answer| answer.applied)
     }
 
@@ -234,12 +233,27 @@ impl Desk {
         {
             let shutting_down = InstanceState::ShuttingDown as i32;
             self.store.set_state(&id, shutting_down).await.map_err(|status| internal(&status))?;
-            let applied = self.remove(context, &id, &Place { host, droplet }).await;
+            let applied = self.remove(context, &id, host, droplet).await;
             let applied = applied.map_err(|status| internal(&status))?;
             let terminated = InstanceState::Terminated as i32;
             instance.state = if applied { terminated } else { shutting_down };
         }
         Ok(instance)
+    }
+
+    async fn modify(&self, context: &Context, id: String) -> Result<bool, Status> {
+        let found = self.store.instance(&id).await.map_err(|status| internal(&status))?;
+        let Some(instance) = self.read(&found) else { return Err(not_found(&id)) };
+        let place = (value::parsed(&found, "host"), value::parsed::<u32>(&found, "droplet"));
+        let ((Some(host), Some(droplet)), true) = (place, instance.state == InstanceState::Running as i32)
+        else {
+            let message = format!("the instance '{id}' is not in the state 'running'");
+            return Err(api_error(Code::FailedPrecondition, DOMAIN, "IncorrectInstanceState", message));
+        };
+        let host: &Client = self.hosts.get::<usize>(host).ok_or_else(|| not_found(&id))?;
+        let request = ModifyInstanceRequest { instance_id: id, droplet };
+        let answer = host.within(context).call(&dwfm_api::MODIFY_INSTANCE, request).await;
+        answer.map(|answer| answer.applied).map_err(|status| internal(&status))
     }
 
     async fn describe(&self, ids: Vec<String>) -> Result<Vec<Instance>, Status> {
@@ -283,7 +297,7 @@ impl Desk {
             availability_zone: self.layout.zones[self.layout.zone_of(place.host)].clone(),
             state: InstanceState::Running as i32,
             owner: owner.to_owned(),
-            reachable: true,
+            reachable: place.reachable,
         }
     }
 
@@ -294,7 +308,8 @@ impl Desk {
             availability_zone: zone.and_then(|zone| self.layout.zones.get(zone).cloned()).unwrap_or_default(),
             state: value::parsed(found, "state")?,
             owner: value::text(found, "owner").unwrap_or_default().to_owned(),
-            reachable: value::parsed(found, "state") == Some(InstanceState::Running as i32),
+            reachable: is_reachable(found)
+                && value::parsed(found, "state") == Some(InstanceState::Running as i32),
         })
     }
 
@@ -339,5 +354,14 @@ impl Ec2 for Desk {
     ) -> Result<Response<DescribeInstancesResponse>, Status> {
         let instances = self.describe(request.into_inner().instance_ids).await?;
         Ok(Response::new(DescribeInstancesResponse { instances }))
+    }
+
+    async fn modify_instance_network(
+        &self,
+        request: Request<ModifyInstanceNetworkRequest>,
+    ) -> Result<Response<ModifyInstanceNetworkResponse>, Status> {
+        let (context, request) = split(request);
+        let applied = self.modify(&context, request.instance_id).await?;
+        Ok(Response::new(ModifyInstanceNetworkResponse { applied }))
     }
 }

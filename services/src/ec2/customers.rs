@@ -13,10 +13,13 @@ use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::ec2::*;
 use eastfall_topology::{Curve, Distribution, Moment, Span};
 use rand::RngExt as _;
+use tonic::{Code, Status};
 
 use super::api::ApiParams;
 use crate::customers::arrivals::{Candidate, next_candidate};
-use crate::settings::{Settings, callee_of_kind, instance_count};
+use crate::nlb::client::NlbClient;
+use crate::nlb::health::HealthParams;
+use crate::settings::{Settings, callee_of_kind, callee_of_kind_if_any, instance_count};
 
 eastfall_topology::params! {
     /// Customers who launch, look at and terminate instances.
@@ -29,6 +32,17 @@ eastfall_topology::params! {
         lifetime: Distribution = { distribution = "exponential", mean = "1h" };
         /// How often an instance is described while it lives (assumption).
         describe_every: Span = "10m", range "1s"..="365d";
+        /// How often an instance gets other interfaces or security groups while it runs, on average; `none`: never
+        /// (assumption; in an outage these wishes are accepted and wait for the droplet's lease).
+        change_every: Option<Span> = "none", range "1s"..="365d";
+        /// Instances that are launched at the start, spread over five minutes: groups that were there before the run.
+        at_start: u32 = 0, range 0..=10000000, scaled by load;
+        /// Load balancers of NLB behind which instances are brought, each behind one of them, as soon as they are launched
+        /// and before the network knows them (inferred: automatic scaling does not wait). They are taken out before they
+        /// are terminated.
+        load_balancers: Vec<String> = [];
+        /// Share of the instances that is brought behind a load balancer (assumption).
+        balanced: f64 = 1.0, range 0.0..=1.0;
         /// How long after a failed launch or termination the group tries again (assumption: as automatic scaling does).
         try_again: Span = "5m", range "1s"..="1d";
         /// Groups, each on a machine with a resolver cache and connections of its own. Read at start only.
@@ -53,17 +67,25 @@ async fn start(world: World) -> Result<(), StartError> {
         settings: Settings::new(&world),
         share: 1.0 / f64::from(instances),
         tally: Mutex::default(),
+        balancers: callee_of_kind_if_any(&world, HealthParams::SCHEMA.name)?,
         api,
         world: world.clone(),
     };
-    world.spawn(Arc::new(groups).run());
+    let groups = Arc::new(groups);
+    world.spawn(Arc::clone(&groups).fill());
+    world.spawn(groups.run());
     Ok(())
 }
+
+/// Over how long the launches of the start are spread (ours).
+const FILL: Span = Span::from_secs(300);
 
 struct Groups {
     world: World,
     settings: Settings<Ec2CustomersParams>,
     api: String,
+    /// NLB's control API, if it is called.
+    balancers: Option<String>,
     hosts: Vec<Host>,
     /// This instance's share of the rate.
     share: f64,
@@ -103,6 +125,19 @@ impl Groups {
         }
     }
 
+    /// Launches what was there before the run.
+    async fn fill(self: Arc<Self>) {
+        let settings = self.settings.get();
+        let count = (f64::from(settings.at_start) * self.share).round() as u32;
+        let mut choices = self.world.rng("at-start");
+        for number in 0..count {
+            let share = f64::from(number) / f64::from(count);
+            let intended = Moment::START + settings.start_delay + FILL.mul_f64(share);
+            self.world.clock().sleep_until(intended).await;
+            self.begin(choices.random_range(0..self.hosts.len()), intended);
+        }
+    }
+
     /// One wish for an instance, from the first try to the instance's end.
     fn begin(self: &Arc<Self>, host: usize, intended: Moment) {
         let number = self.change(|tally| {
@@ -110,8 +145,13 @@ impl Groups {
             tally.missing += 1;
             tally.wishes
         });
-        let client = match self.hosts[host].dial(&self.api) {
-            Ok(client) => client,
+        let dialled = self.hosts[host].dial(&self.api).and_then(|client| {
+            let balancers =
+                self.balancers.as_ref().map(|health| self.hosts[host].dial(health)).transpose()?;
+            Ok((client, balancers.map(NlbClient::new)))
+        });
+        let (client, balancers) = match dialled {
+            Ok(clients) => clients,
             Err(error) => {
                 let reason = error.to_string();
                 return self.world.record().event("customers.not-sent", &[("reason", reason)]);
@@ -128,7 +168,14 @@ impl Groups {
                 tally.missing -= 1;
                 tally.there += 1;
             });
+            let behind = balancers.and_then(|balancers| Some((balancers, groups.balancer(&mut luck)?)));
+            if let Some((balancers, name)) = &behind {
+                groups.until_done(|| balancers.register(name, vec![id.clone()])).await;
+            }
             groups.live(&client, &id, &mut luck).await;
+            if let Some((balancers, name)) = &behind {
+                groups.until_done(|| balancers.deregister(name, vec![id.clone()])).await;
+            }
             groups.terminate(&client, &id).await;
             groups.change(|tally| tally.there -= 1);
         });
@@ -155,18 +202,58 @@ impl Groups {
         }
     }
 
+    /// Looks at an instance and changes it until the end of its life.
     async fn live(&self, client: &Client, id: &str, luck: &mut Rng) {
+        let clock = self.world.clock();
         let settings = self.settings.get();
         let end = self.world.now() + draw(&settings.lifetime, luck);
-        let mut next = self.world.now() + settings.describe_every.mul_f64(luck.random());
-        while next < end {
-            self.world.clock().sleep_until(next).await;
-            let request = DescribeInstancesRequest { instance_ids: vec![id.to_owned()] };
-            // How it ended is on the edge's record.
-            let _ = client.call_intended(next, &ec2_api::DESCRIBE_INSTANCES, request).await;
-            next += self.settings.get().describe_every;
+        let mut look = self.world.now() + settings.describe_every.mul_f64(luck.random());
+        let mut change = self.next_change(luck);
+        while look.min(change) < end {
+            let next = look.min(change);
+            clock.sleep_until(next).await;
+            // How either ended is on the edge's record.
+            if next == look {
+                let request = DescribeInstancesRequest { instance_ids: vec![id.to_owned()] };
+                let _ = client.call_intended(next, &ec2_api::DESCRIBE_INSTANCES, request).await;
+                look += self.settings.get().describe_every;
+            } else {
+                let request = ModifyInstanceNetworkRequest { instance_id: id.to_owned() };
+                let answer = client.call_intended(next, &ec2_api::MODIFY_INSTANCE_NETWORK, request).await;
+                change = match answer {
+                    Ok(_) => self.next_change(luck),
+                    Err(_) => self.world.now() + self.settings.get().try_again,
+                };
+            }
         }
-        self.world.clock().sleep_until(end).await;
+        clock.sleep_until(end).await;
+    }
+
+    /// When the next wish for a change comes: changes of one instance are independent of each other.
+    fn next_change(&self, luck: &mut Rng) -> Moment {
+        let gap =
+            self.settings.get().change_every.map(|mean| draw(&Distribution::Exponential { mean }, luck));
+        gap.map_or(Moment::MAX, |gap| self.world.now() + gap)
+    }
+
+    /// The load balancer behind which an instance is brought, if it is.
+    fn balancer(&self, luck: &mut Rng) -> Option<String> {
+        let settings = self.settings.get();
+        let names = &settings.load_balancers;
+        if names.is_empty() || luck.random::<f64>() >= settings.balanced {
+            return None;
+        }
+        names.get(luck.random_range(0..names.len())).cloned()
+    }
+
+    /// Does something until it is done, unless it can never be.
+    async fn until_done<F: Future<Output = Result<(), Status>>>(&self, mut act: impl FnMut() -> F) {
+        while let Err(status) = act().await {
+            if matches!(status.code(), Code::InvalidArgument | Code::NotFound) {
+                return;
+            }
+            self.world.sleep(self.settings.get().try_again).await;
+        }
     }
 
     async fn terminate(&self, client: &Client, id: &str) {

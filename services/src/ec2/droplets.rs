@@ -6,26 +6,32 @@
 //! again as that edge's `retry` says; one that is refused waits for the droplet's next turn, or as long as it is told. A
 //! host that is known not to be ready is not asked ([`readiness`]). While it has a lease a droplet is a number in an
 //! array; only without one does it have a task.
+//!
+//! The data plane ends here too ([`handlers`]): a packet arrives if the instance runs on a droplet of the zone and the
+//! path that the packet takes knows the way to it, which it learns from Network Manager.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_fabric::disk::Disk;
 use eastfall_fabric::world::{Kind, StartError, World};
-use eastfall_proto::ec2::droplets_server::Droplets;
 use eastfall_proto::ec2::*;
 use eastfall_proto::error::retry_delay;
 use eastfall_topology::{Moment, Span};
-use tonic::{Request, Response, Status};
 
 use super::dwfm::DwfmParams;
 use super::layout::Layout;
+use crate::network_manager::NetworkManagerParams;
 use crate::settings::{Settings, callee_of_kind};
 
 mod readiness;
 
 use readiness::Hosts;
+
+mod handlers;
+mod state;
+
+use state::State;
 
 eastfall_topology::params! {
     /// The droplets of EC2: one instance a zone.
@@ -61,9 +67,16 @@ async fn start(world: World) -> Result<(), StartError> {
     let disk = world.disk("droplets").await?;
     let mut state = State::new(layout.droplets_in(zone) as usize);
     let mut known = false;
-    for (key, _) in disk.load()? {
+    let manager =
+        topology.services.values().find(|service| service.kind == NetworkManagerParams::SCHEMA.name);
+    // Without a Network Manager there is one path, which knows every way.
+    let paths = manager.map_or(1, |manager| NetworkManagerParams::from(&manager.params).paths);
+    let paths_at_start = if manager.is_some() { 0 } else { 1 };
+    for (key, value) in disk.load()? {
         match read_key(&key) {
-            Some((droplet, instance)) => state.put(droplet, instance),
+            Some((droplet, instance)) => {
+                state.put(droplet, instance, value.try_into().map_or(paths_at_start, u64::from_be_bytes));
+            }
             None => known = true,
         }
     }
@@ -79,6 +92,8 @@ async fn start(world: World) -> Result<(), StartError> {
         hosts: Hosts::new(&world, &dwfm, layout.hosts_of(zone))?,
         state: Mutex::new(state),
         world: world.clone(),
+        paths_at_start,
+        paths,
         layout,
         zone,
         disk,
@@ -99,6 +114,7 @@ async fn start(world: World) -> Result<(), StartError> {
     world.serve(vec![(&droplets_api::API, droplets_api::handler(agents))]).await
 }
 
+/// Under it lie the paths that know the way to the instance, eight bytes.
 fn key(droplet: u32, instance: &str) -> Vec<u8> {
     format!("{droplet:08}/{instance}").into_bytes()
 }
@@ -116,71 +132,11 @@ struct Agents {
     zone: usize,
     hosts: Hosts,
     disk: Disk,
+    /// How many paths the network has.
+    paths: u32,
+    /// The paths that know an instance as soon as it starts.
+    paths_at_start: u64,
     state: Mutex<State>,
-}
-
-/// What the droplets know of themselves.
-struct State {
-    /// The end of each one's lease; the start of time for none.
-    until: Vec<Moment>,
-    /// How many instances each one runs.
-    used: Vec<u32>,
-    instances: BTreeSet<(u32, String)>,
-    leased: usize,
-    /// Ends of leases to come, each with the droplets it may be the end for.
-    expiries: BinaryHeap<Reverse<(Moment, Vec<u32>)>>,
-}
-
-impl State {
-    fn new(count: usize) -> State {
-        State {
-            until: vec![Moment::START; count],
-            used: vec![0; count],
-            instances: BTreeSet::new(),
-            leased: 0,
-            expiries: BinaryHeap::new(),
-        }
-    }
-
-    fn is_leased(&self, droplet: u32, now: Moment) -> bool {
-        self.until.get(droplet as usize).is_some_and(|until| *until > now)
-    }
-
-    /// Gives leases a new end.
-    fn extend(&mut self, droplets: Vec<u32>, now: Moment, until: Moment) {
-        for &droplet in &droplets {
-            self.leased += usize::from(!self.is_leased(droplet, now));
-            self.until[droplet as usize] = until;
-        }
-        self.expiries.push(Reverse((until, droplets)));
-    }
-
-    /// The droplets whose lease has ended by now.
-    fn expired(&mut self, now: Moment) -> Vec<u32> {
-        let mut lost = Vec::new();
-        while self.expiries.peek().is_some_and(|Reverse((until, _))| *until <= now) {
-            let Some(Reverse((due, droplets))) = self.expiries.pop() else { break };
-            // Those that were extended since have another entry.
-            lost.extend(droplets.into_iter().filter(|&droplet| self.until[droplet as usize] == due));
-        }
-        for &droplet in &lost {
-            self.until[droplet as usize] = Moment::START;
-        }
-        self.leased -= lost.len();
-        lost
-    }
-
-    fn put(&mut self, droplet: u32, instance: String) {
-        if let Some(used) = self.used.get_mut(droplet as usize) {
-            *used += u32::from(self.instances.insert((droplet, instance)));
-        }
-    }
-
-    fn take(&mut self, droplet: u32, instance: &str) {
-        if self.instances.remove(&(droplet, instance.to_owned())) {
-            self.used[droplet as usize] -= 1;
-        }
-    }
 }
 
 impl Agents {
@@ -193,7 +149,11 @@ impl Agents {
         let record = self.world.record();
         record.gauge("count", state.until.len() as f64);
         record.gauge("leased", state.leased as f64);
-        record.gauge("instances", state.instances.len() as f64);
+        record.gauge("instances", state.running.len() as f64);
+    }
+
+    fn zone_name(&self) -> &str {
+        &self.layout.zones[self.zone]
     }
 
     // === Losing leases, and asking for them ===
@@ -265,65 +225,5 @@ impl Agents {
         let (now, period) = (self.world.now().as_nanos(), period.as_nanos());
         let turns = (now + period - offset) / period;
         Moment::from_nanos(turns * period + offset)
-    }
-
-    // === Changes ===
-
-    /// Refuses what needs a lease and finds none.
-    fn check_lease(&self, droplet: u32) -> Result<(), Status> {
-        if self.state().is_leased(droplet, self.world.now()) {
-            return Ok(());
-        }
-        let zone = &self.layout.zones[self.zone];
-        Err(Status::failed_precondition(format!("droplet {droplet} of {zone} has no lease")))
-    }
-
-    async fn keep(&self, write: (Vec<u8>, Option<Vec<u8>>)) -> Result<(), Status> {
-        self.disk.commit(vec![write]).await.map_err(|error| Status::internal(error.to_string()))
-    }
-}
-
-#[async_trait::async_trait]
-impl Droplets for Agents {
-    async fn check_droplets(
-        &self,
-        request: Request<CheckDropletsRequest>,
-    ) -> Result<Response<CheckDropletsResponse>, Status> {
-        let CheckDropletsRequest { mut droplets, until } = request.into_inner();
-        let now = self.world.now();
-        let mut state = self.state();
-        droplets.retain(|&droplet| state.is_leased(droplet, now));
-        let report = |&droplet: &u32| DropletState { droplet, instances: state.used[droplet as usize] };
-        let states = droplets.iter().map(report).collect();
-        state.extend(droplets, now, Moment::from_nanos(until));
-        Ok(Response::new(CheckDropletsResponse { droplets: states }))
-    }
-
-    async fn start_instance(
-        &self,
-        request: Request<StartInstanceRequest>,
-    ) -> Result<Response<StartInstanceResponse>, Status> {
-        let StartInstanceRequest { droplet, instance_id } = request.into_inner();
-        self.check_lease(droplet)?;
-        let room = self.state().used[droplet as usize] < self.settings.get().slots;
-        if !room {
-            return Err(Status::resource_exhausted(format!("droplet {droplet} has no room")));
-        }
-        self.keep((key(droplet, &instance_id), Some(Vec::new()))).await?;
-        self.state().put(droplet, instance_id);
-        self.say();
-        Ok(Response::new(StartInstanceResponse {}))
-    }
-
-    async fn stop_instance(
-        &self,
-        request: Request<StopInstanceRequest>,
-    ) -> Result<Response<StopInstanceResponse>, Status> {
-        let StopInstanceRequest { droplet, instance_id } = request.into_inner();
-        self.check_lease(droplet)?;
-        self.keep((key(droplet, &instance_id), None)).await?;
-        self.state().take(droplet, &instance_id);
-        self.say();
-        Ok(Response::new(StopInstanceResponse {}))
     }
 }

@@ -32,11 +32,13 @@ mod book;
 mod changes;
 mod checks;
 mod handlers;
+mod network;
 mod workers;
 
 use admission::Admission;
 use book::Book;
 use handlers::Desk;
+use network::Network;
 use workers::Work;
 
 eastfall_topology::params! {
@@ -58,6 +60,9 @@ eastfall_topology::params! {
         /// How often a host writes its sign of life to the store; while it can't, it says that it is not ready and refuses
         /// attempts at once (inferred: without the store no lease can be established).
         heartbeat: Span = "10s", range "100ms"..="1h";
+        /// How long a host collects changes on droplets before it hands them to Network Manager, and how long it waits
+        /// when some were not accepted (assumption).
+        hand_over: Span = "1s", range "10ms"..="1h";
         /// How long after the run's start the host turns to its store (ours: names and tables have to exist by then).
         start_delay: Span = "1m", range "0s"..="1d";
     }
@@ -98,7 +103,9 @@ async fn start(world: World) -> Result<(), StartError> {
         admission: Admission::new(now),
         store_answers: false,
     };
+    let network = Network::of(&world, layout.zone_of(own.index)).await?;
     let host = Arc::new(Host {
+        network,
         store: Store::of(&world)?,
         agents: world.dial_instance(&droplets, layout.zone_of(own.index))?,
         state: Mutex::new(state),
@@ -116,6 +123,8 @@ async fn start(world: World) -> Result<(), StartError> {
     host.say();
     let task = Arc::clone(&host);
     world.spawn(async move { task.keep_checking().await });
+    let task = Arc::clone(&host);
+    world.spawn(async move { task.network.keep_handing_over(&task.settings).await });
     let serving = Serving { own_queue: true, ..Serving::default() };
     world.serve_with(vec![(&dwfm_api::API, dwfm_api::handler(Arc::new(Desk(host))))], serving).await
 }
@@ -146,6 +155,8 @@ struct Host {
     store: Store,
     /// The agents of its zone.
     agents: Client,
+    /// The way of changes to its zone's Network Manager.
+    network: Network,
     /// The service they belong to.
     droplets: Arc<str>,
     recorder: ServerRecorder,

@@ -19,17 +19,19 @@ use crate::tables::Tables;
 pub(super) const LEASES: &str = "droplet-leases";
 /// The hosts' signs of life.
 const HOSTS: &str = "dwfm-hosts";
-/// Changes that were accepted and not yet applied, by DWFM host and instance.
+/// Changes that were accepted and not yet applied, by DWFM host and the change's name.
 const CHANGES: &str = "droplet-changes";
 /// Instances by their id.
 const INSTANCES: &str = "ec2-instances";
+/// Set on an instance once every path of the network knows the way to it.
+const REACHABLE: &str = "reachable";
 /// The instances that a client's token has launched.
 const LAUNCHES: &str = "ec2-launches";
 
 const SCHEMAS: [&str; 5] = [
     "dwfm-hosts(host)",
     "droplet-leases(host,droplet)",
-    "droplet-changes(host,instance)",
+    "droplet-changes(host,change)",
     "ec2-instances(instance) expires=forget-at",
     "ec2-launches(token) expires=forget-at",
 ];
@@ -40,6 +42,37 @@ const REMEMBERED: Span = Span::from_mins(60);
 
 /// Droplets that one batch may write (published: 25 items).
 pub(super) const BATCH: usize = 25;
+
+/// What is to be done to an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Alteration {
+    /// It is to be taken off its droplet.
+    Terminate { instance: String },
+    /// It is to get other interfaces; the moment tells apart several that wait.
+    Modify { instance: String, asked: Moment },
+}
+
+impl Alteration {
+    /// The name under which it is written down. The names of an instance sort in the order in which its changes are to
+    /// be made.
+    fn name(&self) -> String {
+        match self {
+            Alteration::Modify { instance, asked } => format!("{instance}/modify-{:020}", asked.as_nanos()),
+            Alteration::Terminate { instance } => format!("{instance}/terminate"),
+        }
+    }
+
+    fn parse(name: &str) -> Option<Alteration> {
+        let (instance, what) = name.split_once('/')?;
+        let instance = instance.to_owned();
+        match what.strip_prefix("modify-") {
+            Some(asked) => {
+                Some(Alteration::Modify { instance, asked: Moment::from_nanos(asked.parse().ok()?) })
+            }
+            None => Some(Alteration::Terminate { instance }),
+        }
+    }
+}
 
 /// EC2's tables.
 #[derive(Clone)]
@@ -54,11 +87,11 @@ pub(super) struct Lease {
     pub(super) until: Moment,
 }
 
-/// A termination that waits for its droplet's lease.
+/// A change that waits for its droplet's lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) droplet: u32,
-    pub(super) instance: String,
+    pub(super) what: Alteration,
 }
 
 impl Store {
@@ -114,23 +147,23 @@ impl Store {
     pub(super) async fn put_change(&self, host: &str, change: &Change) -> Result<(), Status> {
         let attributes = [
             ("host", string(host)),
-            ("instance", string(&change.instance)),
+            ("change", string(&change.what.name())),
             ("droplet", string(&droplet_key(change.droplet))),
         ];
         self.tables.put(CHANGES, item(attributes)).await
     }
 
     /// A change was applied.
-    pub(super) async fn delete_change(&self, host: &str, instance: &str) -> Result<(), Status> {
-        let key = item([("host", string(host)), ("instance", string(instance))]);
+    pub(super) async fn delete_change(&self, host: &str, change: &Alteration) -> Result<(), Status> {
+        let key = item([("host", string(host)), ("change", string(&change.name()))]);
         self.tables.delete(CHANGES, key).await
     }
 
     /// All changes that a host has still to apply.
     pub(super) async fn changes(&self, host: &str) -> Result<Vec<Change>, Status> {
         let read = |item: &Item| {
-            let instance = value::text(item, "instance")?.to_owned();
-            Some(Change { droplet: droplet_of(item)?, instance })
+            let what = Alteration::parse(value::text(item, "change")?)?;
+            Some(Change { droplet: droplet_of(item)?, what })
         };
         Ok(self.tables.all_of(CHANGES, host).await?.iter().filter_map(read).collect())
     }
@@ -167,6 +200,25 @@ impl Store {
         self.tables.update(INSTANCES, key, vec![set("state", number(state))]).await
     }
 
+    /// An instance runs: where, and whether the network knows the way to it. If Network Manager was quicker to say that
+    /// it does, that stands.
+    pub(super) async fn set_running(
+        &self,
+        id: &str,
+        host: usize,
+        droplet: u32,
+        reachable: bool,
+    ) -> Result<(), Status> {
+        let key = item([("instance", string(id))]);
+        let mut actions = vec![
+            set("state", number(InstanceState::Running as i32)),
+            set("host", number(host)),
+            set("droplet", number(droplet)),
+        ];
+        actions.extend(reachable.then(|| set(REACHABLE, number(1))));
+        self.tables.update(INSTANCES, key, actions).await
+    }
+
     /// Takes a client's token for these instances. If it was taken before, the instances it was taken for.
     pub(super) async fn take_token(
         &self,
@@ -198,6 +250,19 @@ impl Store {
 
 fn forget_at(now: Moment) -> AttributeValue {
     number((now + REMEMBERED).as_nanos())
+}
+
+/// Network Manager's word on an instance: every path knows the way to it.
+///
+/// # Errors
+/// As DynamoDB answers.
+pub(crate) async fn set_reachable(tables: &Tables, instance: &str) -> Result<(), Status> {
+    tables.update(INSTANCES, item([("instance", string(instance))]), vec![set(REACHABLE, number(1))]).await
+}
+
+/// Whether an instance as it is written down can be reached.
+pub(super) fn is_reachable(instance: &Item) -> bool {
+    value::parsed::<u32>(instance, REACHABLE).is_some()
 }
 
 /// Sort keys are strings: numbers of the same length sort as such.

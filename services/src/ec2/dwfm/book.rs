@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use eastfall_topology::Moment;
 
 use super::Local;
+use crate::ec2::store::Alteration;
 
 /// A host's droplets.
 #[derive(Debug)]
@@ -15,8 +16,8 @@ pub(super) struct Book {
     used: Vec<u32>,
     /// Droplets that had a lease when last seen, the emptiest first.
     candidates: BTreeSet<(u32, Local)>,
-    /// Instances that are to be taken off a droplet as soon as it has a lease.
-    changes: BTreeMap<Local, Vec<String>>,
+    /// What is to be done on a droplet as soon as it has a lease, in that order.
+    changes: BTreeMap<Local, Vec<Alteration>>,
     /// How many these are: asked for with every request.
     waiting: usize,
     /// Groups whose check waits or is under way.
@@ -113,16 +114,16 @@ impl Book {
 
     // === Changes ===
 
-    pub(super) fn add_change(&mut self, local: Local, instance: String) {
+    pub(super) fn add_change(&mut self, local: Local, change: Alteration) {
         let waiting = self.changes.entry(local).or_default();
-        if !waiting.contains(&instance) {
-            waiting.push(instance);
+        if !waiting.contains(&change) {
+            waiting.push(change);
             self.waiting += 1;
         }
     }
 
     /// The changes that wait for a droplet's lease, no longer waiting.
-    pub(super) fn take_changes(&mut self, local: Local) -> Vec<String> {
+    pub(super) fn take_changes(&mut self, local: Local) -> Vec<Alteration> {
         let changes = self.changes.remove(&local).unwrap_or_default();
         self.waiting -= changes.len();
         changes
@@ -166,10 +167,13 @@ mod tests {
     #[test]
     fn a_change_waits_once() {
         let mut book = Book::new(1);
-        book.add_change(0, "i-1".to_owned());
-        book.add_change(0, "i-1".to_owned());
-        assert_eq!(book.changes(), 1, "asked twice, to be done once");
-        assert_eq!(book.take_changes(0), ["i-1"]);
+        let end = || Alteration::Terminate { instance: "i-1".to_owned() };
+        let change = Alteration::Modify { instance: "i-1".to_owned(), asked: at(1) };
+        book.add_change(0, change.clone());
+        book.add_change(0, end());
+        book.add_change(0, end());
+        assert_eq!(book.changes(), 2, "asked twice, to be done once");
+        assert_eq!(book.take_changes(0), [change, end()], "in that order");
         assert_eq!(book.changes(), 0);
     }
 }

@@ -77,7 +77,7 @@ impl Host {
                     }
                     for change in changes {
                         if let Some(local) = self.layout.local(self.number, change.droplet) {
-                            state.book.add_change(local, change.instance);
+                            state.book.add_change(local, change.what);
                         }
                     }
                     return;

@@ -12,7 +12,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::workers::Work;
 use super::*;
-use crate::ec2::store::Change;
+use crate::ec2::store::{Alteration, Change};
 use crate::settings::split;
 
 /// The host as its callers see it.
@@ -108,7 +108,19 @@ impl Dwfm for Desk {
         &self,
         request: Request<RemoveInstanceRequest>,
     ) -> Result<Response<RemoveInstanceResponse>, Status> {
-        let RemoveInstanceRequest { instance_id, droplet } = request.into_inner();
-        self.0.remove(Change { droplet, instance: instance_id }).await.map(Response::new)
+        let RemoveInstanceRequest { instance_id: instance, droplet } = request.into_inner();
+        let what = Alteration::Terminate { instance };
+        let applied = self.0.change(Change { droplet, what }).await?;
+        Ok(Response::new(RemoveInstanceResponse { applied }))
+    }
+
+    async fn modify_instance(
+        &self,
+        request: Request<ModifyInstanceRequest>,
+    ) -> Result<Response<ModifyInstanceResponse>, Status> {
+        let ModifyInstanceRequest { instance_id: instance, droplet } = request.into_inner();
+        let what = Alteration::Modify { instance, asked: self.0.world.now() };
+        let applied = self.0.change(Change { droplet, what }).await?;
+        Ok(Response::new(ModifyInstanceResponse { applied }))
     }
 }

@@ -291,7 +291,12 @@ mod tests {
 
     #[test]
     fn a_table_is_read_back_as_it_was_written() {
-        for text in ["leases(droplet:S)", "orders(customer:S, number:N)", "blobs(digest:B) stream", "tokens(token:S) expires=end"] {
+        for text in [
+            "leases(droplet:S)",
+            "orders(customer:S, number:N)",
+            "blobs(digest:B) stream",
+            "tokens(token:S) expires=end",
+        ] {
             let schema: TableSchema = text.parse().expect("a valid table");
             assert_eq!(schema.to_string(), text);
             assert_eq!(

@@ -129,7 +129,11 @@ impl Desk {
         let token = Some(format!("{}/{}", request.owner, request.client_token));
         let token = token.filter(|_| !request.client_token.is_empty());
         if let Some(token) = &token {
-            let before = self.store.take_token(token, &ids, self.world.now()).await.map_err(|status| internal(&status))?;
+            let before = self
+                .store
+                .take_token(token, &ids, self.world.now())
+                .await
+                .map_err(|status| internal(&status))?;
             if let Some(before) = before {
                 return self.describe(before).await;
             }

@@ -46,6 +46,8 @@ eastfall_topology::params! {
         chats_cleared_per_hour: f64 = 30.0, range 0.001..=1e9, scaled by load;
         /// The load balancer that calls and sign-ins go through, if the service calls any.
         load_balancer: String = "connect";
+        /// The function that contact flows invoke, if the service calls Lambda.
+        flow_function: String = "function-1";
     }
 }
 

@@ -23,7 +23,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::backlog::{Backlog, Verdict, pause_after};
 use crate::dynamodb::value::{self, Item, item, string};
 use crate::lambda::api::LambdaParams;
-use crate::settings::{Settings, optional_callee_of_kind, split};
+use crate::settings::{Settings, callee_of_kind_if_any, split};
 use crate::sqs::SqsParams;
 use crate::tables::Tables;
 
@@ -76,8 +76,8 @@ pub fn kind() -> Kind {
 async fn start(world: World) -> Result<(), StartError> {
     let dial = |name: Option<String>| name.map(|name| world.dial(&name)).transpose();
     let bus = Arc::new(Bus {
-        lambda: dial(optional_callee_of_kind(&world, LambdaParams::SCHEMA.name)?)?,
-        sqs: dial(optional_callee_of_kind(&world, SqsParams::SCHEMA.name)?)?,
+        lambda: dial(callee_of_kind_if_any(&world, LambdaParams::SCHEMA.name)?)?,
+        sqs: dial(callee_of_kind_if_any(&world, SqsParams::SCHEMA.name)?)?,
         tables: Tables::of(&world)?,
         backlog: Backlog::open(&world, "deliveries").await?,
         settings: Settings::new(&world),

@@ -63,19 +63,6 @@ pub fn callee_of_kind_if_any(world: &World, kind: &str) -> Result<Option<String>
     }
 }
 
-/// The same where the edge may be left out of the topology.
-///
-/// # Errors
-/// If the service calls several of that kind.
-pub fn optional_callee_of_kind(world: &World, kind: &str) -> Result<Option<String>, StartError> {
-    let topology = world.topology();
-    let of_kind = |name: &String| topology.services.get(name).is_some_and(|service| service.kind == kind);
-    match world.service(|own| own.calls.keys().any(of_kind)).unwrap_or_default() {
-        true => callee_of_kind(world, kind).map(Some),
-        false => Ok(None),
-    }
-}
-
 /// How many instances a service has.
 pub fn instance_count(world: &World, service: &str) -> usize {
     world.topology().services.get(service).map_or(0, |service| service.instances.len())

@@ -6,19 +6,21 @@
 use eastfall_fabric::call::Context;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{StartError, World};
+use eastfall_proto::lambda::{InvocationType, InvokeRequest, lambda_api};
 use eastfall_proto::nlb::{ConnectRequest, nlb_node_api};
 use tonic::Status;
 
 use super::ConnectParams;
-use crate::settings::callee_of_kind;
-
-/// The kind of a load balancer's nodes.
-const NODE: &str = "nlb-node";
+use crate::lambda::api::LambdaParams;
+use crate::nlb::node::NodeParams;
+use crate::settings::callee_of_kind_if_any;
 
 /// The steps of a contact.
 pub(super) struct Flow {
     /// A node of the load balancer that lines go through, and the balancer's name.
     line: Option<(Client, String)>,
+    /// Lambda, and the function that flows invoke.
+    function: Option<(Client, String)>,
 }
 
 impl Flow {
@@ -27,20 +29,13 @@ impl Flow {
     /// # Errors
     /// If it calls several services of one of the kinds.
     pub(super) fn of(world: &World) -> Result<Flow, StartError> {
-        let calls_one = |kind: &str| {
-            let topology = world.topology();
-            let own = topology.services.get(&world.instance().service);
-            let mut callees = own.into_iter().flat_map(|own| own.calls.keys());
-            callees.any(|callee| topology.services.get(callee).is_some_and(|service| service.kind == kind))
-        };
-        let line = match calls_one(NODE) {
-            true => {
-                let node = world.dial(&callee_of_kind(world, NODE)?)?;
-                Some((node, world.params::<ConnectParams>().load_balancer))
-            }
-            false => None,
-        };
-        Ok(Flow { line })
+        let dial = |callee: Option<String>| callee.map(|callee| world.dial(&callee)).transpose();
+        let ConnectParams { load_balancer, flow_function, .. } = world.params();
+        Ok(Flow {
+            line: dial(callee_of_kind_if_any(world, NodeParams::SCHEMA.name)?)?.map(|node| (node, load_balancer)),
+            function: dial(callee_of_kind_if_any(world, LambdaParams::SCHEMA.name)?)?
+                .map(|lambda| (lambda, flow_function)),
+        })
     }
 
     /// Opens the line, through the load balancer.
@@ -53,12 +48,18 @@ impl Flow {
         node.within(context).call(&nlb_node_api::CONNECT, request).await.map(drop)
     }
 
-    /// Runs the contact centre's flow. Flows are cached by the host, so nothing is asked of anybody for them.
+    /// Runs the contact centre's flow. Flows are cached by the host, so nothing is asked of anybody for them but the
+    /// function that they invoke.
     ///
     /// # Errors
-    /// If a function that the flow invokes fails.
-    #[expect(clippy::unused_async, reason = "what flows invoke is another service's")]
-    pub(super) async fn run(&self, _context: &Context) -> Result<(), Status> {
-        Ok(())
+    /// If that fails.
+    pub(super) async fn run(&self, context: &Context) -> Result<(), Status> {
+        let Some((lambda, function)) = &self.function else { return Ok(()) };
+        let request = InvokeRequest {
+            function_name: function.clone(),
+            invocation_type: InvocationType::Sync as i32,
+            payload: Vec::new(),
+        };
+        lambda.within(context).call(&lambda_api::INVOKE, request).await.map(drop)
     }
 }

@@ -17,7 +17,7 @@ use eastfall_proto::lambda::{RunClass, fleet_api};
 use eastfall_topology::{Distribution, Span};
 
 use crate::ec2::client::Ec2Client;
-use crate::settings::{Settings, instance_count, optional_callee_of_kind};
+use crate::settings::{Settings, instance_count, callee_of_kind_if_any};
 use crate::tables::Tables;
 
 mod health;
@@ -81,7 +81,7 @@ pub fn kind() -> Kind {
 const NLB: &str = "nlb-health";
 
 async fn start(world: World) -> Result<(), StartError> {
-    let nlb = optional_callee_of_kind(&world, NLB)?;
+    let nlb = callee_of_kind_if_any(&world, NLB)?;
     let disk = world.disk("workers").await?;
     let mut state = State::default();
     for (key, _) in disk.load()? {

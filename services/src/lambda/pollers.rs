@@ -15,7 +15,7 @@ use eastfall_topology::Span;
 
 use super::fleet::FleetParams;
 use crate::kinesis::KinesisParams;
-use crate::settings::{Settings, callee_of_kind, optional_callee_of_kind};
+use crate::settings::{Settings, callee_of_kind, callee_of_kind_if_any};
 use crate::sqs::SqsParams;
 use crate::tables::Tables;
 
@@ -70,7 +70,7 @@ async fn start(world: World) -> Result<(), StartError> {
     let tables = Tables::of(&world)?;
     let fleet = world.dial(&callee_of_kind(&world, FleetParams::SCHEMA.name)?)?;
     let params: PollersParams = world.params();
-    if let Some(queues) = optional_callee_of_kind(&world, SqsParams::SCHEMA.name)? {
+    if let Some(queues) = callee_of_kind_if_any(&world, SqsParams::SCHEMA.name)? {
         let membership = Membership::new(&world, tables.clone());
         let pollers = Arc::new(sqs::Pollers {
             sqs: world.dial(&queues)?,
@@ -85,7 +85,7 @@ async fn start(world: World) -> Result<(), StartError> {
             world.spawn(Arc::clone(&pollers).poll(number));
         }
     }
-    if let Some(streams) = optional_callee_of_kind(&world, KinesisParams::SCHEMA.name)? {
+    if let Some(streams) = callee_of_kind_if_any(&world, KinesisParams::SCHEMA.name)? {
         let readers = Arc::new(kinesis::Readers::new(&world, world.dial(&streams)?, fleet, tables));
         world.spawn(readers.keep());
     }

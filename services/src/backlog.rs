@@ -29,6 +29,15 @@ pub enum Verdict<T> {
     Throttled,
 }
 
+/// How hard a backlog is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Pieces under way at once, at most.
+    pub at_once: u32,
+    /// The longest pause after throttling.
+    pub longest_pause: Span,
+}
+
 /// Pieces of work, by when they are due.
 pub struct Backlog<T> {
     world: World,
@@ -119,20 +128,17 @@ impl<T: Message + Default + Clone + 'static> Backlog<T> {
         self.state().pieces.values().next().cloned()
     }
 
-    /// Works on what is due, so many pieces at a time, for ever. `longest_pause` bounds the pause after throttling.
-    pub async fn work_off<A, F>(
-        self: Arc<Self>,
-        at_once: impl Fn() -> u32 + Send,
-        longest_pause: Span,
-        attempt: A,
-    ) where
+    /// Works on what is due, for ever; how hard is asked anew at every turn.
+    pub async fn work_off<A, F>(self: Arc<Self>, effort: impl Fn() -> Effort + Send, attempt: A)
+    where
         A: Fn(T) -> F + Send + Sync + 'static,
         F: Future<Output = Verdict<T>> + Send + 'static,
     {
         let attempt = Arc::new(attempt);
         loop {
             let now = self.world.now();
-            while let Some((due, number, piece)) = self.take(now, at_once()) {
+            let Effort { at_once, longest_pause } = effort();
+            while let Some((due, number, piece)) = self.take(now, at_once) {
                 let (backlog, attempt) = (Arc::clone(&self), Arc::clone(&attempt));
                 self.world.spawn(async move {
                     let verdict = attempt(piece).await;
@@ -140,7 +146,7 @@ impl<T: Message + Default + Clone + 'static> Backlog<T> {
                 });
             }
             let changed = self.changed.notified();
-            match self.next_turn(at_once()) {
+            match self.next_turn(at_once) {
                 Some(turn) => {
                     let _ = self.world.clock().timeout_at(turn, changed).await;
                 }

@@ -15,7 +15,7 @@ use eastfall_proto::dynamodb::{Condition, Item as ItemMessage, WriteRequest};
 use eastfall_topology::{Moment, Span};
 use tonic::Status;
 
-use crate::dynamodb::value::{Item, item, string};
+use crate::dynamodb::value::{self, Item, item, string};
 use crate::tables::Tables;
 
 /// The attribute that names a resource: the table's partition key.
@@ -34,11 +34,11 @@ pub struct Catalog {
     world: World,
     tables: Tables,
     table: &'static str,
-    held: Mutex<BTreeMap<String, Copy>>,
+    held: Mutex<BTreeMap<String, Held>>,
 }
 
 /// A row as it was when it was read.
-struct Copy {
+struct Held {
     row: Item,
     /// It counts as fresh until then.
     fresh_until: Moment,
@@ -70,8 +70,8 @@ impl Catalog {
         let fresh_until = self.world.now() + fresh_for;
         let mut held = self.held();
         for row in rows {
-            if let Some(name) = crate::dynamodb::value::text(&row, NAME) {
-                held.entry(name.to_owned()).or_insert(Copy { row, fresh_until });
+            if let Some(name) = value::text(&row, NAME) {
+                held.entry(name.to_owned()).or_insert(Held { row, fresh_until });
             }
         }
     }
@@ -137,7 +137,7 @@ impl Catalog {
         condition: Option<Condition>,
         fresh_for: Span,
     ) -> Result<(), Status> {
-        let name = crate::dynamodb::value::text(&row, NAME).unwrap_or_default().to_owned();
+        let name = value::text(&row, NAME).unwrap_or_default().to_owned();
         let tables = self.tables.within(context);
         match condition {
             Some(condition) => tables.put_if(self.table, row.clone(), condition).await?,
@@ -149,10 +149,10 @@ impl Catalog {
 
     fn hold(&self, name: &str, row: Item, fresh_for: Span) {
         let fresh_until = self.world.now() + fresh_for;
-        self.held().insert(name.to_owned(), Copy { row, fresh_until });
+        self.held().insert(name.to_owned(), Held { row, fresh_until });
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Copy>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

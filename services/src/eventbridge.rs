@@ -20,7 +20,7 @@ use eastfall_topology::{Moment, Span};
 use rand::RngExt as _;
 use tonic::{Code, Request, Response, Status};
 
-use crate::backlog::{Backlog, Verdict, pause_after};
+use crate::backlog::{Backlog, Effort, Verdict, pause_after};
 use crate::dynamodb::value::{self, Item, item, string};
 use crate::lambda::api::LambdaParams;
 use crate::settings::{Settings, callee_of_kind_if_any, split};
@@ -94,13 +94,15 @@ async fn start(world: World) -> Result<(), StartError> {
     let task = Arc::clone(&bus);
     world.spawn(async move {
         let (limit, worker) = (Arc::clone(&task), Arc::clone(&task));
-        let at_once = move || limit.settings.get().deliveries;
-        let longest_pause = task.settings.get().longest_pause;
+        let effort = move || {
+            let settings = limit.settings.get();
+            Effort { at_once: settings.deliveries, longest_pause: settings.longest_pause }
+        };
         let attempt = move |delivery| {
             let bus = Arc::clone(&worker);
             async move { bus.deliver(delivery).await }
         };
-        Arc::clone(&task.backlog).work_off(at_once, longest_pause, attempt).await;
+        Arc::clone(&task.backlog).work_off(effort, attempt).await;
     });
     world.serve(vec![(&event_bridge_api::API, event_bridge_api::handler(Arc::new(Desk(bus))))]).await
 }

@@ -18,7 +18,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::fleet::FleetParams;
 use super::{DOMAIN, FUNCTIONS, is_throttle, no_function, outward, service_error, throttled};
-use crate::backlog::{Backlog, Verdict, pause_after};
+use crate::backlog::{Backlog, Effort, Verdict, pause_after};
 use crate::catalog::{Catalog, NAME};
 use crate::dynamodb::condition::{is, not_exists};
 use crate::dynamodb::value::{self, Item, item, number, string};
@@ -77,13 +77,16 @@ async fn start(world: World) -> Result<(), StartError> {
     let task = Arc::clone(&front);
     world.spawn(async move {
         let (limit, worker) = (Arc::clone(&task), Arc::clone(&task));
-        let at_once = move || limit.settings.get().async_concurrency;
-        let longest_pause = task.settings.get().longest_throttle_pause;
+        let effort = move || {
+            let settings = limit.settings.get();
+            let longest_pause = settings.longest_throttle_pause;
+            Effort { at_once: settings.async_concurrency, longest_pause }
+        };
         let attempt = move |event| {
             let front = Arc::clone(&worker);
             async move { front.run_event(event).await }
         };
-        Arc::clone(&task.backlog).work_off(at_once, longest_pause, attempt).await;
+        Arc::clone(&task.backlog).work_off(effort, attempt).await;
     });
     let task = Arc::clone(&front);
     world.spawn(async move { task.keep_saying().await });

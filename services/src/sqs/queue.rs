@@ -118,3 +118,67 @@ impl Queue {
         self.turns.range((now, u64::MAX)..).filter(|(turn, _)| *turn > now).count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What somebody does to a queue.
+    #[derive(Clone, Debug)]
+    enum Deed {
+        Send,
+        Receive(usize),
+        /// Deletes what was received, with the receipt of so many deliveries ago.
+        Delete(usize),
+        Wait(u64),
+    }
+
+    fn deed() -> impl Strategy<Value = Deed> {
+        prop_oneof![
+            Just(Deed::Send),
+            (1usize..5).prop_map(Deed::Receive),
+            (0usize..10).prop_map(Deed::Delete),
+            (0u64..20).prop_map(Deed::Wait),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_deleted_is_delivered_again_and_what_is_deleted_never(
+            deeds in prop::collection::vec(deed(), 1..200),
+        ) {
+            let hidden_for = Span::from_secs(10);
+            let (mut queue, mut now, mut sent) = (Queue::default(), Moment::START, 0);
+            let (mut receipts, mut deleted) = (Vec::new(), BTreeSet::new());
+            for deed in deeds {
+                match deed {
+                    Deed::Send => {
+                        queue.add(sent, Vec::new(), now);
+                        sent += 1;
+                    }
+                    Deed::Receive(most) => {
+                        for message in queue.receive(now, most, hidden_for) {
+                            let receipt = Receipt::parse(&message.receipt_handle).expect("a receipt");
+                            prop_assert!(!deleted.contains(&receipt.number), "{receipt:?} was deleted");
+                            receipts.push(receipt);
+                        }
+                    }
+                    Deed::Delete(ago) => {
+                        let receipt = receipts.iter().rev().nth(ago).copied();
+                        if let Some(number) = receipt.and_then(|receipt| queue.number(receipt)) {
+                            queue.delete(number);
+                            deleted.insert(number);
+                        }
+                    }
+                    Deed::Wait(seconds) => now += Span::from_secs(seconds),
+                }
+                prop_assert_eq!(queue.len() as u64, sent - deleted.len() as u64, "kept until deleted");
+                prop_assert!(queue.hidden(now) <= queue.len(), "only messages are hidden");
+            }
+            now += hidden_for;
+            let left = queue.receive(now, usize::MAX, hidden_for);
+            prop_assert_eq!(left.len() as u64, sent - deleted.len() as u64, "all of them come back");
+        }
+    }
+}

@@ -67,7 +67,13 @@ fn balancers(
             return Err(StartError(format!("forwards: there is no service `{service}` in the topology")));
         }
         let hosted_zone = host.clone();
-        Ok(Balancer { name: service.clone(), host, hosted_zone, address: position + 1, service: Some(service) })
+        Ok(Balancer {
+            name: service.clone(),
+            host,
+            hosted_zone,
+            address: position + 1,
+            service: Some(service),
+        })
     });
     own.chain(forwards).collect()
 }

@@ -157,7 +157,9 @@ impl Desk {
             match self.launch(context, &id, zone, &request.owner).await {
                 Ok(place) => launched.push((id, place)),
                 Err(status) => {
-                    let undo = launched.iter().map(|(id, place)| self.remove(context, id, place.host, place.droplet));
+                    let undo = launched
+                        .iter()
+                        .map(|(id, place)| self.remove(context, id, place.host, place.droplet));
                     join_all(undo).await;
                     return Err(status);
                 }

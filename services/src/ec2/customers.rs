@@ -146,7 +146,8 @@ impl Groups {
             tally.wishes
         });
         let dialled = self.hosts[host].dial(&self.api).and_then(|client| {
-            let balancers = self.balancers.as_ref().map(|health| self.hosts[host].dial(health)).transpose()?;
+            let balancers =
+                self.balancers.as_ref().map(|health| self.hosts[host].dial(health)).transpose()?;
             Ok((client, balancers.map(NlbClient::new)))
         });
         let (client, balancers) = match dialled {
@@ -230,7 +231,8 @@ impl Groups {
 
     /// When the next wish for a change comes: changes of one instance are independent of each other.
     fn next_change(&self, luck: &mut Rng) -> Moment {
-        let gap = self.settings.get().change_every.map(|mean| draw(&Distribution::Exponential { mean }, luck));
+        let gap =
+            self.settings.get().change_every.map(|mean| draw(&Distribution::Exponential { mean }, luck));
         gap.map_or(Moment::MAX, |gap| self.world.now() + gap)
     }
 

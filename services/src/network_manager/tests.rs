@@ -131,7 +131,11 @@ fn paths_learn_of_an_instance_at_different_moments() {
     let lab = Lab::start(REGION, 1);
     let last = lab.launched(20).remove(19);
     lab.run_for(Span::from_secs(30));
-    assert_eq!(lab.delivers(&last), [true, false], "the quick path knows the last of twenty, the slow one not");
+    assert_eq!(
+        lab.delivers(&last),
+        [true, false],
+        "the quick path knows the last of twenty, the slow one not"
+    );
     assert!(!lab.is_reachable(&last), "so it is not said to be reachable");
 }
 

@@ -88,7 +88,7 @@ pub fn kind() -> Kind {
 /// What is counted: checks made, those without an answer, verdicts that changed, zones that left DNS, withdrawals that
 /// the velocity limit kept back.
 const SERIES: [&str; 5] =
-    ["checks", "checks-failed", "verdicts-changed", "zones-withdrawn", "withdrawals-limited"];
+    ["health-checks", "health-checks-failed", "verdicts-changed", "zones-withdrawn", "withdrawals-limited"];
 
 async fn start(world: World) -> Result<(), StartError> {
     let topology = world.topology();
@@ -122,7 +122,9 @@ async fn start(world: World) -> Result<(), StartError> {
     for zone in 0..zones.len() {
         state.add(Member { what: What::Node, zone, verdict: Verdict::known(true, now) }, now, interval);
     }
-    for (balancer, service) in balancers.iter().enumerate().filter_map(|(n, b)| Some((n, b.service.as_ref()?))) {
+    for (balancer, service) in
+        balancers.iter().enumerate().filter_map(|(n, b)| Some((n, b.service.as_ref()?)))
+    {
         for (position, instance) in topology.services[service].instances.iter().enumerate() {
             let Some(&address) = world.region().directory.of_instance(instance).first() else { continue };
             let what = What::Service { balancer, instance: instance.as_str().into(), address };

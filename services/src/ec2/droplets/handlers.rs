@@ -73,7 +73,9 @@ impl Droplets for Agents {
         let ChangeInterfacesRequest { droplet, instance_id } = request.into_inner();
         self.check_lease(droplet)?;
         if !self.state().runs_on(droplet, &instance_id) {
-            return Err(Status::not_found(format!("instance {instance_id} does not run on droplet {droplet}")));
+            return Err(Status::not_found(format!(
+                "instance {instance_id} does not run on droplet {droplet}"
+            )));
         }
         Ok(Response::new(ChangeInterfacesResponse {}))
     }

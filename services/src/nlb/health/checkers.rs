@@ -67,7 +67,8 @@ impl Checkers {
     /// Takes the work that can be begun by now, at most: as much as free checkers could do if it took each piece no
     /// longer than `shortest`. What turns out not to fit is to be given back.
     pub(super) fn take(&mut self, now: Moment, since: Moment, shortest: Span) -> Vec<(Moment, Work)> {
-        while let Some(Reverse((due, target))) = self.schedule.peek().copied().filter(|Reverse((due, _))| *due <= now)
+        while let Some(Reverse((due, target))) =
+            self.schedule.peek().copied().filter(|Reverse((due, _))| *due <= now)
         {
             self.schedule.pop();
             self.waiting.push_back((due, Work::Check(target)));
@@ -108,7 +109,11 @@ mod tests {
         (1..=3).for_each(|target| checkers.schedule(at(target), target));
         let work = checkers.take(at(4), at(0), Span::from_secs(1));
         assert_eq!(work.len(), 3, "all three are due");
-        assert_eq!(checkers.begin(at(1), Span::from_secs(10), at(4)), Some(at(1)), "the first gets no answer");
+        assert_eq!(
+            checkers.begin(at(1), Span::from_secs(10), at(4)),
+            Some(at(1)),
+            "the first gets no answer"
+        );
         assert_eq!(checkers.begin(at(2), Span::from_secs(1), at(4)), None, "its checker waits until 11");
         checkers.give_back(work.into_iter().skip(1));
         assert_eq!((checkers.waiting(), checkers.lateness(at(9))), (2, Span::from_secs(7)));

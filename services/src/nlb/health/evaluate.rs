@@ -77,7 +77,8 @@ impl Health {
     fn note_serving(&self, state: &mut State, zones: &[Vec<ZoneHealth>], settings: &HealthParams) {
         let open: Vec<bool> = zones.iter().map(|zones| fails_open(zones, settings)).collect();
         for (zone, (version, known)) in state.serving.iter_mut().enumerate() {
-            let empty = |balancer: &Balancer| Serving { load_balancer: balancer.name.clone(), targets: Vec::new() };
+            let empty =
+                |balancer: &Balancer| Serving { load_balancer: balancer.name.clone(), targets: Vec::new() };
             let mut serving: Vec<Serving> = self.balancers.iter().map(empty).collect();
             for member in state.members.values() {
                 let Some((balancer, name)) = member.what.target() else { continue };

@@ -77,7 +77,10 @@ impl Health {
             let zone = self.zones.iter().position(|zone| *zone == instance.availability_zone);
             let running = instance.state() == InstanceState::Running;
             let zone = zone.filter(|_| running).ok_or_else(|| {
-                invalid_target(format!("instance '{}' does not run in a zone with nodes", instance.instance_id))
+                invalid_target(format!(
+                    "instance '{}' does not run in a zone with nodes",
+                    instance.instance_id
+                ))
             })?;
             let what = What::Instance { balancer, instance: instance.instance_id.as_str().into() };
             members.push(Member { what, zone, verdict: Verdict::unknown() });

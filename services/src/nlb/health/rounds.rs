@@ -54,8 +54,8 @@ impl Health {
                 let Some(begins) = state.checkers[zone].begin(due, takes, now) else { break };
                 done += 1;
                 if let (Work::Check(number), Some(good)) = (piece, answered) {
-                    record.count("checks", 1);
-                    record.count("checks-failed", u64::from(!good));
+                    record.count("health-checks", 1);
+                    record.count("health-checks-failed", u64::from(!good));
                     state.checkers[zone].schedule(begins + settings.check_interval, number);
                     writes.extend(self.judge(state, number, good, begins));
                 }
@@ -103,9 +103,9 @@ impl Health {
             let sent = self.agents[zone].call(&droplets_api::DELIVER, DeliverRequest { packets }).await;
             sent.map(|answer| answer.answered).unwrap_or_default()
         };
-        let others = join_all(others.into_iter().map(|(number, what)| async move {
-            (number, self.ask_one(zone, &what).await)
-        }));
+        let others = join_all(
+            others.into_iter().map(|(number, what)| async move { (number, self.ask_one(zone, &what).await) }),
+        );
         let (answered, others) = join(targets, others).await;
         numbers.into_iter().zip(answered).chain(others).collect()
     }

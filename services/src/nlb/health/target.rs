@@ -101,9 +101,16 @@ mod tests {
     fn a_verdict_needs_several_checks_in_a_row() {
         let (mut verdict, settings) = (Verdict::unknown(), settings());
         let results = [true, false, true, true, false, true, false, false];
-        let changes: Vec<bool> =
-            results.iter().enumerate().map(|(n, good)| verdict.checked(*good, at(n as u64), &settings)).collect();
-        assert_eq!(changes, [false, false, false, true, false, false, false, true], "healthy, then unhealthy");
+        let changes: Vec<bool> = results
+            .iter()
+            .enumerate()
+            .map(|(n, good)| verdict.checked(*good, at(n as u64), &settings))
+            .collect();
+        assert_eq!(
+            changes,
+            [false, false, false, true, false, false, false, true],
+            "healthy, then unhealthy"
+        );
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub fn kind() -> Kind {
 /// What is counted: checks made, those without an answer, verdicts that changed, zones that left DNS, withdrawals that
 /// the velocity limit kept back.
 const SERIES: [&str; 5] =
-    ["checks", "checks-failed", "verdicts-changed", "zones-withdrawn", "withdrawals-limited"];
+    ["health-checks", "health-checks-failed", "verdicts-changed", "zones-withdrawn", "withdrawals-limited"];
 
 async fn start(world: World) -> Result<(), StartError> {
     let topology = world.topology();

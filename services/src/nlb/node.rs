@@ -40,9 +40,11 @@ eastfall_topology::params! {
         /// The provider's own services behind nodes: "NAME=SERVICE", a name in DNS and the service that connections to it
         /// go to. Each takes one of a node's `addresses` after the first. Read at start only.
         forwards: Vec<String> = [];
-        /// New connections a second that the nodes of a zone can take, customers' and forwarded ones together; ten seconds'
-        /// worth may come at once, and what is above is refused. `none`: any number (assumption).
-        connection_rate: Option<f64> = "none", range 0.001..=1000000000.0, scaled by load;
+        /// New connections a second that the nodes of a zone can take, customers' and forwarded ones together; what is
+        /// above is refused. `none`: any number (assumption).
+        connection_rate: Option<f64> = "none", range 0.00001..=1000000000.0, scaled by load;
+        /// For how long capacity that was not used is saved up (ours: evens out what comes at random).
+        saved: Span = "1m", range "1s"..="1h";
         /// How often a node asks who serves (assumption).
         poll: Span = "5s", range "100ms"..="10m";
     }
@@ -80,7 +82,7 @@ async fn start(world: World) -> Result<(), StartError> {
             version: 0,
             serving: BTreeMap::new(),
             rng: world.rng("choices"),
-            places: TokenBucket::full(&RateLimit { per_second: 1.0, burst: 10 }, world.now()),
+            places: TokenBucket::full(&RateLimit { per_second: 1.0, burst: FEWEST_SAVED }, world.now()),
         }),
         zone: own.index as u32,
         world: world.clone(),
@@ -107,8 +109,9 @@ const LOST: &str = "connections-lost";
 const WITHOUT_TARGET: &str = "connections-without-target";
 const FORWARDED: &str = "connections-forwarded";
 const REFUSED: &str = "connections-refused";
-/// For how long unused capacity can be saved up, in seconds (ours: evens out what comes at random).
-const SAVED: f64 = 10.0;
+/// Connections that may always come together after a pause (ours: a region that --load has made very small has bursts
+/// too).
+const FEWEST_SAVED: u32 = 5;
 
 /// The nodes of a zone.
 struct Node {
@@ -155,8 +158,10 @@ impl Node {
 
     /// Whether there is capacity for one more connection.
     fn has_place(&self) -> bool {
-        let Some(per_second) = self.settings.get().connection_rate else { return true };
-        let limit = RateLimit { per_second, burst: (per_second * SAVED).ceil().max(1.0) as u32 };
+        let settings = self.settings.get();
+        let Some(per_second) = settings.connection_rate else { return true };
+        let burst = (per_second * settings.saved.as_secs_f64()).ceil() as u32;
+        let limit = RateLimit { per_second, burst: burst.max(FEWEST_SAVED) };
         let has_place = self.known().places.take(&limit, self.world.now());
         self.world.record().count(REFUSED, u64::from(!has_place));
         has_place

@@ -23,8 +23,25 @@ impl ZoneHealth {
     /// Whether it has to leave, or stay out: who is out comes back only when it is clearly better.
     fn wants_out(&self, settings: &HealthParams) -> bool {
         let threshold = settings.failover_threshold - if self.out { settings.hysteresis } else { 0.0 };
-        self.node_fails || (self.targets > 0 && self.share() > threshold)
+        self.node_fails || self.is_empty(settings) || self.share() > threshold
     }
+
+    /// Its nodes have nobody to send a connection to.
+    fn is_empty(&self, settings: &HealthParams) -> bool {
+        self.targets == 0 && !settings.cross_zone
+    }
+
+    /// How bad it is, to compare zones.
+    fn badness(&self, settings: &HealthParams) -> f64 {
+        if self.node_fails || self.is_empty(settings) { 2.0 } else { self.share() }
+    }
+}
+
+/// Whether all zones of a load balancer are to be in DNS: failover is off, or most of what there is fails, or there is
+/// nothing yet.
+fn all_in(zones: &[ZoneHealth], settings: &HealthParams) -> bool {
+    let nothing = zones.iter().all(|zone| zone.targets == 0 && !zone.node_fails);
+    !settings.failover || nothing || fails_open(zones, settings)
 }
 
 /// Whether a load balancer's targets are failing to such a share that all of them, and all zones, serve.
@@ -43,22 +60,19 @@ pub(super) fn decide(balancers: &mut [Vec<ZoneHealth>], settings: &HealthParams)
     let most = settings.velocity_limit.map_or(all, |limit| (limit * all as f64 + 1e-9) as usize);
     // Who may come back does so first, and makes room under the limit.
     for zones in balancers.iter_mut() {
-        let open = !settings.failover || fails_open(zones, settings);
+        let all_in = all_in(zones, settings);
         for zone in zones {
-            zone.out = zone.out && !open && zone.wants_out(settings);
+            zone.out = zone.out && !all_in && zone.wants_out(settings);
         }
     }
     let (mut out, mut kept) = (balancers.iter().flatten().filter(|zone| zone.out).count(), 0);
     for zones in balancers.iter_mut() {
-        if !settings.failover || fails_open(zones, settings) {
+        if all_in(zones, settings) {
             continue;
         }
         // The worst first, so that the best is the one that stays.
         let mut order: Vec<usize> = (0..zones.len()).collect();
-        order.sort_by(|&one, &other| {
-            let rank = |zone: &ZoneHealth| if zone.node_fails { 2.0 } else { zone.share() };
-            rank(&zones[other]).total_cmp(&rank(&zones[one]))
-        });
+        order.sort_by(|&one, &other| zones[other].badness(settings).total_cmp(&zones[one].badness(settings)));
         for number in order {
             let last = zones.iter().filter(|zone| !zone.out).count() <= 1;
             if zones[number].out || last || !zones[number].wants_out(settings) {
@@ -116,6 +130,16 @@ mod tests {
         let mut balancers = vec![zones([9, 7, 8])];
         decide(&mut balancers, &settings(""));
         assert_eq!(out(&balancers), [[true, false, true]]);
+    }
+
+    #[test]
+    fn a_zone_without_targets_is_not_in_dns_once_another_has_some() {
+        let mut balancers = vec![vec![ZoneHealth::default(); 2]];
+        decide(&mut balancers, &settings(""));
+        assert_eq!(out(&balancers), [[false, false]], "nothing is registered yet");
+        balancers[0][1].targets = 1;
+        decide(&mut balancers, &settings(""));
+        assert_eq!(out(&balancers), [[true, false]], "its nodes would have nobody to connect to");
     }
 
     #[test]

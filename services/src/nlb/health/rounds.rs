@@ -54,8 +54,8 @@ impl Health {
                 let Some(begins) = state.checkers[zone].begin(due, takes, now) else { break };
                 done += 1;
                 if let (Work::Check(number), Some(good)) = (piece, answered) {
-                    record.count("checks", 1);
-                    record.count("checks-failed", u64::from(!good));
+                    record.count("health-checks", 1);
+                    record.count("health-checks-failed", u64::from(!good));
                     state.checkers[zone].schedule(begins + settings.check_interval, number);
                     writes.extend(self.judge(state, number, good, begins));
                 }

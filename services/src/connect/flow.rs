@@ -32,7 +32,8 @@ impl Flow {
         let dial = |callee: Option<String>| callee.map(|callee| world.dial(&callee)).transpose();
         let ConnectParams { load_balancer, flow_function, .. } = world.params();
         Ok(Flow {
-            line: dial(callee_of_kind_if_any(world, NodeParams::SCHEMA.name)?)?.map(|node| (node, load_balancer)),
+            line: dial(callee_of_kind_if_any(world, NodeParams::SCHEMA.name)?)?
+                .map(|node| (node, load_balancer)),
             function: dial(callee_of_kind_if_any(world, LambdaParams::SCHEMA.name)?)?
                 .map(|lambda| (lambda, flow_function)),
         })

@@ -17,7 +17,7 @@ use eastfall_proto::lambda::{RunClass, fleet_api};
 use eastfall_topology::{Distribution, Span};
 
 use crate::ec2::client::Ec2Client;
-use crate::settings::{Settings, instance_count, callee_of_kind_if_any};
+use crate::settings::{Settings, callee_of_kind_if_any, instance_count};
 use crate::tables::Tables;
 
 mod health;

@@ -12,7 +12,7 @@ use eastfall::failure::Failure;
 use eastfall::run_folder::{Mode, RunFolder, RunWriter};
 use eastfall::session::{self, Session};
 use eastfall::simulate::{Options, simulate};
-use eastfall::{control, export, import, interrupt, live, score, show};
+use eastfall::{control, export, import, interrupt, live, page, score, show};
 use eastfall_topology::time::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => live::up::up(&arguments),
         Command::Serve(arguments) => return live::serve::serve(&arguments),
         Command::Score(arguments) => score(&arguments),
+        Command::View(arguments) => page::view::view(&arguments),
         Command::Export(arguments) => export(&arguments),
         Command::Topology(arguments) => topology(arguments.what),
         Command::Status(arguments) => print(control::client::status(&arguments)),
@@ -69,6 +70,7 @@ fn run(arguments: &cli::Run) -> Result<u8, Failure> {
         Options { codec: arguments.codec, writer: Some(writer), progress: Some(&mut progress), stop: None };
     let conclusion = simulate(&session, options)?;
     bar.finish_and_clear();
+    page::report::write(&folder)?;
     if arguments.json {
         println!("{}", json(&conclusion.summary)?);
     } else {

@@ -13,6 +13,14 @@ use crate::run_folder::RunFolder;
 const REFERENCE: &str = include_str!("../../scenarios/reference/2025-10-20.toml");
 const REFERENCE_FILE: &str = "scenarios/reference/2025-10-20.toml";
 
+/// The published facts that the program carries.
+///
+/// # Errors
+/// If they can't be read, which a test of theirs rules out.
+pub(crate) fn reference() -> Result<Reference, Failure> {
+    Ok(Reference::read(Source { file: REFERENCE_FILE, text: REFERENCE })?)
+}
+
 /// How near a run came to what was published.
 #[derive(Clone, Debug, Serialize)]
 pub struct Score {
@@ -54,7 +62,7 @@ impl Score {
         let summary = run.summary()?.ok_or_else(|| {
             Failure(format!("{}: the run was cut off before its summary; run it again", run.path().display()))
         })?;
-        let reference = Reference::read(Source { file: REFERENCE_FILE, text: REFERENCE })?;
+        let reference = reference()?;
         let timeline = run.timeline();
         let mut milestones = Vec::new();
         for fact in &reference.facts {

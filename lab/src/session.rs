@@ -13,7 +13,7 @@ use eastfall_topology::{KindSchema, Setting, Source, Topology};
 
 use crate::cli;
 use crate::failure::Failure;
-use crate::run_folder::{Description, File, Mode};
+use crate::run_folder::{Description, File, Mode, RunFolder};
 
 /// A checked scenario on a checked topology.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Session {
             }
         };
         let whole = draft.check(&topology)?;
-        let edits = edits(arguments)?;
+        let edits = edits(&arguments.without, arguments.without_operators, &arguments.shift)?;
         let scenario = whole.edit(&edits)?;
         let (expectations, expectations_file) = expectations(&arguments.scenario, &whole)?;
         let until = until(arguments.until.as_deref(), &scenario)?;
@@ -100,6 +100,29 @@ impl Session {
         Ok(Session { scenario, expectations, topology, until, seed: arguments.seed, description })
     }
 
+    /// The session that a run was made from, by the files that its folder holds in full.
+    ///
+    /// # Errors
+    /// If this version of the program can't read them any more.
+    pub fn of_run(run: &RunFolder) -> Result<Session, Failure> {
+        let description = run.description().clone();
+        let settings = parse_settings(&description.settings)?;
+        let topology =
+            Topology::load(source_of(&description.topology), &settings, &schemas(), description.load)?;
+        let whole = Scenario::load(source_of(&description.scenario), &topology)?;
+        let edits = edits(&description.without, description.without_operators, &description.shift)?;
+        let scenario = whole.edit(&edits)?;
+        // Published times are in a file beside the expectations; the program has those of its own incident.
+        let published = crate::score::reference().ok().filter(|reference| reference.id == scenario.id);
+        let expectations = description.expectations.as_ref().map(|file| {
+            Expectations::read(source_of(file), &whole, published.as_ref())
+                .or_else(|_| Expectations::read(source_of(file), &whole, None))
+        });
+        let expectations = expectations.transpose()?;
+        let until = until(description.until.as_deref(), &scenario)?;
+        Ok(Session { scenario, expectations, topology, until, seed: description.seed, description })
+    }
+
     /// Where the run folder goes: as asked, or a fresh name under `runs`.
     pub fn folder(&self, asked: Option<&Path>) -> PathBuf {
         if let Some(asked) = asked {
@@ -114,6 +137,10 @@ impl Session {
         });
         fresh.into_iter().find(|folder| !folder.exists()).unwrap_or_default()
     }
+}
+
+fn source_of(file: &File) -> Source<'_> {
+    Source { file: &file.file, text: &file.text }
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
@@ -145,10 +172,10 @@ fn parse_settings(settings: &[String]) -> Result<Vec<Setting>, Failure> {
     settings.iter().map(parse).collect()
 }
 
-fn edits(arguments: &cli::Scenario) -> Result<Edits, Failure> {
+fn edits(without: &[String], without_operators: bool, shift: &[String]) -> Result<Edits, Failure> {
     let parse = |text: &String| text.parse().map_err(|error| Failure(format!("--shift {text}: {error}")));
-    let shifts = arguments.shift.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(Edits { without: arguments.without.clone(), without_operators: arguments.without_operators, shifts })
+    let shifts = shift.iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(Edits { without: without.to_vec(), without_operators, shifts })
 }
 
 fn expectations(file: &Path, scenario: &Scenario) -> Result<(Option<Expectations>, Option<File>), Failure> {

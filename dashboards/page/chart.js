@@ -8,6 +8,9 @@ import { number } from "./time.js";
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [560, 170, 46, 20, 8];
 export const COLOURS = ["c1", "c2", "c3", "c4", "c5", "c6"];
 
+// Pixels without a value from which on a line is broken.
+const GAP = 14;
+
 // A round number at or above the largest value.
 const ceiling = (value) => {
   if (!(value > 0)) return 1;
@@ -15,7 +18,7 @@ const ceiling = (value) => {
   return [1, 1.5, 2, 3, 5, 10].map((step) => step * scale).find((step) => step >= value);
 };
 
-// Points by pixel: [x, low, high], from a function of the row's number.
+// Points by pixel: [x, low, high], null where there is a gap, from a function of the row's number.
 const points = (run, axis, of) => {
   const [first, last] = axis.rows();
   const found = [];
@@ -24,7 +27,14 @@ const points = (run, axis, of) => {
     if (Number.isNaN(value) || value === undefined) continue;
     const x = Math.round(Math.min(axis.right, Math.max(axis.left, axis.x(run.at[row]))));
     const before = found.at(-1);
-    if (before && before[0] === x) { before[1] = Math.min(before[1], value); before[2] = Math.max(before[2], value); } else found.push([x, value, value]);
+    if (before && before[0] === x) {
+      before[1] = Math.min(before[1], value);
+      before[2] = Math.max(before[2], value);
+    } else {
+      // What is not known for long is a gap, not a straight line.
+      if (before && x - before[0] > GAP) found.push(null);
+      found.push([x, value, value]);
+    }
   }
   return found;
 };
@@ -43,15 +53,26 @@ export const chart = (ctx, { title, unit = "", lines, height = HEIGHT, note }) =
   let drawn = "";
   const draw = () => {
     const all = lines.map((line) => points(line.run ?? ctx.run, axis, line.of));
-    const top = ceiling(Math.max(0, ...all.flatMap((list) => list.map((point) => point[2]))));
+    const most = all.reduce((highest, list) => list.reduce((high, point) => Math.max(high, point?.[2] ?? 0), highest), 0);
+    const top = ceiling(most);
     const y = (value) => height - BOTTOM - (value / top) * (height - BOTTOM - TOP);
     ground.replaceChildren(
       ...[0, top / 2, top].flatMap((value) => [
         svg("line", { x1: LEFT, x2: WIDTH - 6, y1: y(value), y2: y(value), class: "tick" }),
         svg("text", { x: LEFT - 4, y: y(value) + 4, class: "tick-text", "text-anchor": "end" }, number(value))]),
       ...axis.ticks().filter((_, index, list) => list.length < 7 || index % 2 === 0).map(([x, text]) => svg("text", { x, y: height - 5, class: "tick-text", "text-anchor": "middle" }, text)));
-    all.forEach((list, index) => set(paths[index], { d: list.map(([x, low, high], place) => `${place ? "L" : "M"}${x},${y(low).toFixed(1)}${high > low ? `L${x},${y(high).toFixed(1)}` : ""}`).join("") || "M0,0" }));
-    set(drawing, { "aria-label": `${title}: at most ${number(Math.max(0, ...all.flatMap((list) => list.map((point) => point[2]))))} ${unit}` });
+    all.forEach((list, index) => {
+      let pen = "M";
+      const path = list.map((point) => {
+        if (!point) { pen = "M"; return ""; }
+        const [x, low, high] = point;
+        const drawn_ = `${pen}${x},${y(low).toFixed(1)}${pen === "M" ? "h.1" : ""}${high > low ? `L${x},${y(high).toFixed(1)}` : ""}`;
+        pen = "L";
+        return drawn_;
+      });
+      set(paths[index], { d: path.join("") || "M0,0" });
+    });
+    set(drawing, { "aria-label": `${title}: at most ${number(most)} ${unit}` });
   };
   const update = () => {
     axis = new Axis(ctx.run, LEFT, WIDTH - 6);

@@ -47,6 +47,16 @@ const estimate = (found, text = minutes) => {
   return `${text(found.median)}${interval}${noise}`;
 };
 
+// One sentence a variant: where the seeds say that it is better or worse than the first.
+const sentences = ({ variants, baseline }) => variants.filter((variant) => variant.name !== baseline).map((variant) => {
+  const numbers = [...Object.entries(variant.milestones).map(([id, one]) => [id, one, "earlier", "later"]),
+    ...Object.entries(variant.systems).map(([name, of]) => [`impact on ${name}`, of.impact_min, "shorter", "longer"])];
+  const told = (verdict, word) => numbers.filter(([, one]) => one?.difference?.verdict === verdict).map((found) => `${found[0]} ${found[word]}`);
+  const all = [...told("less", 2), ...told("more", 3)];
+  const few = numbers.some(([, one]) => one?.difference?.verdict === "too-few-seeds");
+  return h("p", { class: "verdict" }, `${variant.name}: ${all.length ? all.join(", ") : few ? "too few seeds to say" : "no difference that is more than noise"}`);
+});
+
 const medians = ({ variants, seeds, first_seed, level, complete, baseline }) => {
   const ids = Object.keys(variants[0]?.milestones ?? {});
   const systems = Object.keys(variants[0]?.systems ?? {});
@@ -62,6 +72,7 @@ const medians = ({ variants, seeds, first_seed, level, complete, baseline }) => 
   ];
   const kept = rows.filter(([, ...values]) => values.some((value) => value !== "–"));
   return [
+    ...sentences({ variants, baseline }),
     !complete && h("p", { class: "warning" }, "⚠ The comparison was cut off: some variants have fewer seeds."),
     h("div", { class: "canvas" }, table(`Medians over ${seeds} seeds from ${first_seed} on${level ? `, ${(level * 100).toFixed(0)} % intervals` : ""}; ~ is within noise of ${baseline}`, ["", ...variants.map((variant) => variant.name)], kept, { class: "differences" })),
   ];

@@ -4,6 +4,8 @@ import { h } from "./dom.js";
 import { edgeHealth, serviceHealth } from "./health.js";
 import { clock, millis, number, percent } from "./time.js";
 
+const EVERY_MS = 300;
+
 const list = (title, pairs) => pairs.length > 0 && h("section", {}, h("h3", {}, title),
   h("dl", {}, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 
@@ -31,7 +33,7 @@ const latency = (run, name, moment) => {
   const row = (run.heat.get(name) ?? []).findLast?.((one) => one.from <= moment);
   if (!row) return [];
   const [median, , p99, p999] = row.percentiles;
-  return [["latency", `${millis(median)} median, ${millis(p99)} p99, ${millis(p999)} p99.9 (${clock(run, row.from)} to ${clock(run, row.to)})`]];
+  return [["latency", `${millis(median)} median, ${millis(p99)} p99, ${millis(p999)} p99.9 of all, failed ones included (${clock(run, row.from)} to ${clock(run, row.to)})`]];
 };
 
 const ofEdge = (ctx, name, moment) => {
@@ -73,13 +75,18 @@ const ofService = (ctx, name, moment) => {
 
 export const details = (ctx) => {
   const node = h("aside", { class: "details", tabindex: 0, "aria-label": "Selection" });
-  let last = null;
+  let [last, built, waiting] = [null, 0, null];
   const update = () => {
     const moment = ctx.moment();
-    // Rebuilding it many times a second would take the selection of text from under people's hands.
     const key = `${ctx.state.sel} ${Math.floor(moment / 10)} ${ctx.run.policies.length}`;
     if (key === last) return;
-    last = key;
+    // While time moves, a few times a second are enough to read, and leave the frames to what moves.
+    const now = performance.now();
+    if (last?.split(" ")[0] === key.split(" ")[0] && now - built < EVERY_MS) {
+      waiting ??= setTimeout(() => { waiting = null; update(); }, EVERY_MS);
+      return;
+    }
+    [last, built] = [key, now];
     const [kind, name] = (ctx.state.sel ?? "").split(/:(.*)/);
     const parts = kind === "service" ? ofService(ctx, name, moment) : kind === "edge" ? ofEdge(ctx, name, moment) : [];
     const empty = [h("h2", {}, "Nothing selected"), h("p", {}, "Press a service or an edge for its numbers and settings."),

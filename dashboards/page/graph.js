@@ -39,7 +39,7 @@ export const mount = (ctx) => {
       order: svg("text", { x: BOX.width - 6, y: -3, class: "order", "text-anchor": "end" }),
       bars: ENDINGS.map((ending) => svg("rect", { y: 38, height: 4, class: `share ${ending}` })),
     };
-    const title = svg("text", { x: 24, y: 18, class: "title" }, short(service.title, 22));
+    const title = svg("text", { x: 23, y: 18, class: "title" }, short(service.title.replace(/^Customers: /, ""), 22));
     const box = svg("rect", { width: BOX.width, height: BOX.height, rx: service.customers ? 20 : 6, class: "box" });
     const node = svg("g", { transform: `translate(${x},${y})`, class: "node", tabindex: 0, role: "button", ...press("service", service.name) },
       box, parts.glyph, title, parts.word, parts.bars, parts.order);

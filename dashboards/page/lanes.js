@@ -15,7 +15,9 @@ const lanesOf = (run) => {
   const own = run.systems.map((system) => ({ name: system.name, system, published: published(system.name), milestones: run.milestones.filter((one) => one.system === system.name) }));
   const names = new Set(own.map((lane) => lane.name));
   const others = [...new Set(run.published.filter((window) => !names.has(window.system) && window.from !== null).map((window) => window.system))];
-  return [...own, ...others.map((name) => ({ name, system: null, published: published(name), milestones: [] }))];
+  const isHere = (name) => run.services.some((service) => service.name === name || service.system === name);
+  const milestones = (name) => run.milestones.filter((one) => one.system === name);
+  return [...own, ...others.map((name) => ({ name, system: null, published: published(name), milestones: milestones(name), absent: isHere(name) ? "no customers of its own" : "not in this run" }))];
 };
 
 // How much earlier or later impact began and ended than published, over all windows of a lane.
@@ -81,7 +83,7 @@ export const mount = (ctx) => {
       return svg("g", { class: "lane", "data-lane": lane.name, "data-windows": lane.system?.windows.length ?? "none" },
         svg("line", { x1: 0, x2: WIDTH, y1: y, y2: y, class: "rule" }),
         svg("text", { x: 4, y: y + 15, class: lane.system ? "lane-name" : "lane-name absent" }, lane.name),
-        svg("text", { x: 4, y: y + 30, class: "lane-note" }, lane.system ? [onset && `onset ${onset}`, recovery && `back ${recovery}`].filter(Boolean).join(", ") : "not in this run"),
+        svg("text", { x: 4, y: y + 30, class: "lane-note" }, lane.system ? [onset && `onset ${onset}`, recovery && `back ${recovery}`].filter(Boolean).join(", ") : lane.absent),
         lane.published.filter((window) => window.from !== null).map((window) => bar([window.from, window.to ?? axis.to], y + 5, 10, "published-bar")),
         lane.system && lane.system.windows.filter((window) => overlaps(window, axis.from, axis.to)).map((window) => bar(window, y + 19, 12, "observed-bar")),
         lane.system && shares(lane, y + 19), diamonds);
@@ -93,7 +95,7 @@ export const mount = (ctx) => {
     if (twin.open) twin.replaceChildren(twin.firstChild,
       table("Impact by system", ["system", "published", "here", "onset", "recovery"], lanes.map((lane) => {
         const { onset, recovery } = differences(lane, run.end);
-        return [lane.name, when(lane.published.filter((one) => one.from !== null).map((one) => [one.from, one.to])), lane.system ? when(lane.system.windows) : "not in this run", onset ?? "–", recovery ?? "–"];
+        return [lane.name, when(lane.published.filter((one) => one.from !== null).map((one) => [one.from, one.to])), lane.system ? when(lane.system.windows) : lane.absent, onset ?? "–", recovery ?? "–"];
       })));
     said.replaceChildren(h("details", { class: "twin", open: said.firstChild?.open }, h("summary", {}, "What was done, in order"), h("ol", {}, marks(run).sort((one, other) => one.at - other.at).map((mark) =>
       h("li", {}, h("button", { type: "button", class: "link", onclick: () => ctx.change({ at: mark.at }) }, clock(run, mark.at)), ` ${mark.glyph} ${mark.text}`)))));

@@ -65,7 +65,7 @@ const charts = (ctx, of) => {
 
 export const mount = (ctx) => {
   const { run } = ctx;
-  const options = [["", "All customers"], ...run.systems.map((system) => [system.name, `System ${system.name}`]),
+  const options = [["", "All customers"], ...run.systems.map((system) => [system.name, run.service.get(system.name)?.title ?? `System ${system.name}`]),
     ...run.services.filter((service) => !run.systems.some((system) => system.name === service.name)).map((service) => [service.name, service.title])];
   const grid = h("div", { class: "grid" });
   const picker = select("Load of", options, ctx.state.of ?? "", (of) => ctx.change({ of: of || null }));

@@ -91,7 +91,7 @@ export const mount = (ctx) => {
   };
 
   const form = h("form", { class: "tools", onsubmit: (event) => { event.preventDefault(); all("set", [input.value.trim()]); } });
-  const input = h("input", { type: "text", size: 60, "aria-label": "A setting", placeholder: "service.dwfm.queue.limit=600" });
+  const input = h("input", { type: "text", size: 60, "aria-label": "A setting", placeholder: "service.dwfm.queue.limit=80" });
   form.append(input, h("button", { type: "submit" }, "Set"));
   const node = h("div", { class: "main" },
     ctx.live ? h("div", { class: "tools" }, "Presets: ", Object.entries(presets).map(([name, settings]) => h("button", { type: "button", onclick: () => all(name, settings()) }, name))) : h("p", { class: "legend" }, "Policies in force at the moment shown. In a live run a press on a cell changes them."),

@@ -52,7 +52,7 @@ export const wish = async (what) => {
   try {
     const body = JSON.stringify(what);
     const response = await fetch("api/wish", { method: "POST", headers: { ...headers, "content-type": "application/json" }, body });
-    return { done: response.ok, text: await response.text() };
+    return response.ok ? await response.json() : { done: false, text: await response.text() };
   } catch {
     return { done: false, text: "nobody answers: the fleet has ended, or the way to it is cut" };
   }

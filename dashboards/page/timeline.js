@@ -22,7 +22,7 @@ export const timeline = (ctx) => {
   const now = h("output", { class: "clock" });
   const after = h("span", { class: "after" });
   const playing = h("button", { type: "button", onclick: () => ctx.play(), "data-key": "p" }, "▶ Play");
-  const live = ctx.live && h("button", { type: "button", onclick: () => change({ at: null, from: null, to: null }), "data-key": "l" }, "⏭ Now");
+  const live = ctx.live && h("button", { type: "button", onclick: () => change({ at: null, from: null, to: null }), "data-key": "l" }, "» Now");
   const zoom = (text, label, take) => h("button", { type: "button", "aria-label": label, onclick: take }, text);
   const scale = (factor) => {
     const axis = new Axis(run, 0, 1);

@@ -25,8 +25,8 @@ const STEPS = [
   },
   {
     title: "One toggle", screen: "policies", when: (run) => at(run, "ec2.leases-recovered") ?? step(run, "ec2.throttle-and-restart.throttle"),
-    text: ["Operators had to throttle what came in and restart the hosts, which emptied the queues. One setting would have spared them: a queue no longer than what can be served in time.", "Live: press the button. Otherwise run it twice and compare: eastfall run --until 06:00 --set service.dwfm.queue.limit=600"],
-    toggle: "service.dwfm.queue.limit=600",
+    text: ["Operators had to throttle what came in and restart the hosts, which emptied the queues. One setting would have spared them: a queue no longer than what can be served in time.", "Live: press the button. Otherwise run it twice and compare: eastfall run --until 06:00 --set service.dwfm.queue.limit=80"],
+    toggle: "service.dwfm.queue.limit=80",
   },
   {
     title: "Second wave", screen: "lanes", when: (run) => Math.min(run.end, run.time.ends),
@@ -58,7 +58,7 @@ export const panel = (ctx) => {
     drawn = key;
     const waiting = !reached && (ctx.live ? "This has not happened yet in this run: it is shown as soon as it has. The run goes on meanwhile." : "This run did not come so far, or it did not happen in it.");
     node.replaceChildren(
-      h("h2", {}, `${number + 1} of ${STEPS.length}: ${one.title}`), one.text.map((text) => h("p", {}, text)),
+      h("h2", {}, `${number + 1} of ${STEPS.length}: ${one.title}`), ...one.text.map((text) => h("p", {}, text)),
       waiting ? h("p", { class: "warning" }, waiting) : "",
       ctx.live && one.toggle ? h("p", {}, h("button", { type: "button", onclick: () => ctx.act({ set: one.toggle }) }, `Set ${one.toggle}`)) : "",
       h("p", { class: "row" },

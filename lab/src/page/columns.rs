@@ -61,7 +61,7 @@ impl Columns {
     }
 
     /// Only the columns whose names pass.
-    pub(crate) fn only(mut self, keep: impl Fn(&str) -> bool) -> Columns {
+    pub(crate) fn only(&mut self, keep: impl Fn(&str) -> bool) -> &mut Columns {
         self.columns.retain(|name, _| keep(name));
         self
     }

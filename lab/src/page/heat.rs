@@ -77,11 +77,6 @@ impl Heat {
         }
     }
 
-    /// How many rows there are.
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
     /// The rows from a number on.
     pub(crate) fn since(&self, row: usize) -> &[(String, HeatRow)] {
         &self.rows[row.min(self.rows.len())..]

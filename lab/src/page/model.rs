@@ -20,6 +20,7 @@ use super::columns::Columns;
 use super::events::Events;
 use super::heat::Heat;
 use super::policies::Policies;
+use crate::conclusion::Conclusion;
 use crate::failure::Failure;
 use crate::run_folder::{LoggedInterval, Mode, RunFolder};
 use crate::session::Session;
@@ -253,12 +254,15 @@ impl Model {
         self
     }
 
-    /// As one of many that are compared: systems and services, no edges.
-    pub(crate) fn for_comparison(mut self, name: &str, rows: usize) -> Model {
-        self.series = self.series.only(|column| !column.contains("->")).thinned(rows);
-        self.latency = Heat::default();
-        self.about.name = name.to_owned();
-        self
+    /// A finished run as one of many that are compared, with at most so many points in time: systems and services, no
+    /// edges. Its events are gone by now; the scenario's steps are known.
+    pub(crate) fn of_conclusion(session: &Session, run: &Conclusion, name: &str, rows: usize) -> Model {
+        let mut model = Model::new(session, name);
+        model.series.extend(run.results.series());
+        model.series = model.series.only(|column| !column.contains("->")).thinned(rows);
+        model.conclude(&run.evaluation, session);
+        model.sum_up(run.summary.clone(), &session.scenario.timeline);
+        model
     }
 
     fn note(&mut self, events: &[Event]) {

@@ -12,7 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::assets::{asset, content_type};
@@ -65,6 +65,13 @@ enum Wish {
     Inject(String),
     /// A fault's id; empty: all.
     Stop(String),
+}
+
+/// What came of it, in words for people.
+#[derive(Serialize)]
+struct Answer {
+    done: bool,
+    text: String,
 }
 
 impl Drop for Site {
@@ -187,9 +194,12 @@ impl Inner {
             Wish::Inject(fault) => desk.inject(&fault).await.map(|id| format!("{id}: {fault}")),
             Wish::Stop(id) => desk.stop(&id).await.map(|count| format!("{count} stopped")),
         };
-        // A wish that breaks a rule is told which, in the words of the command line.
-        let done = done.map_err(|reason| (StatusCode::UNPROCESSABLE_ENTITY, reason))?;
-        Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", Body::from(done)))
+        // A wish that breaks a rule is heard all the same, and told which, in the words of the command line.
+        let (done, text) = match done {
+            Ok(text) => (true, text),
+            Err(reason) => (false, reason),
+        };
+        serde_json::to_vec(&Answer { done, text }).map(json).map_err(broken)
     }
 }
 

@@ -100,7 +100,7 @@ class Browser:
         frames, mean, long = self.frames(4)
         told = f"{frames} frames in 4 s, {mean:.0f} ms each, {long} over {FRAME} ms"
         # The browser has no core to itself: a few frames are the machine's.
-        check(frames > 20 and mean < FRAME and long <= frames / 8, f"{what} stays responsive: {told}")
+        check(frames > 20 and mean < FRAME and long <= frames / 5, f"{what} stays responsive: {told}")
 
 
 def live(chromium):
@@ -192,7 +192,8 @@ def change(browser):
 def blackout(browser):
     page = browser.page
     browser.show("graph")
-    failing = lambda: browser.attribute('[data-service="dynamodb"]', "data-state") in ("failing", "impaired")
+    # On a busy machine requests may fail before anything is broken.
+    failing = lambda: page.locator(".clock").inner_text() >= "2025-10-19 23:47" and browser.attribute('[data-service="dynamodb"]', "data-state") == "failing"
     check(bool(wait("DynamoDB failing", failing, 12_000 / float(SPEED))), "the graph shows DynamoDB failing after the blackout")
     page.wait_for_timeout(5000)
     browser.picture("live-blackout")

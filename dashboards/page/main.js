@@ -1,6 +1,6 @@
 // The shell: header, screens, time. It knows what is shown and when to draw it; what a screen shows is in its own module.
 
-import { h, say, set } from "./dom.js";
+import { h, say, select, set } from "./dom.js";
 import { change, onChange, state } from "./state.js";
 import { follow, load, wish } from "./source.js";
 import { timeline } from "./timeline.js";
@@ -26,11 +26,14 @@ const SCREENS = [
 // A replay plays a minute of the incident in a tenth of a second, about what a live run does at speed 600.
 const PLAY_SPEED = 600;
 
+// Of a comparison's runs there are no edges: what shows them is left out.
+const OF_COMPARISON = ["compare", "lanes", "verdict", "fidelity"];
+
 const start = ({ live, report, comparison, runs }) => {
-  const [run] = runs;
-  const ctx = { run, runs, live, report, comparison, state, change, wish, playing: false };
+  const ctx = { run: null, runs, live, report, comparison, state, change, wish, playing: false };
   ctx.isNow = () => live && state.at === null;
-  ctx.moment = () => (state.at === null ? run.end : Math.min(Math.max(state.at, 0), Math.max(run.end, 1)));
+  ctx.moment = () => (state.at === null ? ctx.run.end : Math.min(Math.max(state.at, 0), Math.max(ctx.run.end, 1)));
+  const screens = SCREENS.filter(([key]) => !comparison || OF_COMPARISON.includes(key));
   if (!state.screen) state.screen = comparison || runs.length > 1 ? "compare" : report ? "verdict" : "graph";
 
   const message = h("p", { class: "message", role: "status" });
@@ -47,27 +50,37 @@ const start = ({ live, report, comparison, runs }) => {
     return answer;
   };
 
-  const bar = timeline(ctx);
-  const tour = panel(ctx);
   const lost = h("p", { class: "lost", role: "alert", hidden: true });
   const phase = h("span", { class: "phase" });
-  const stop = live && h("button", { type: "button", class: "danger stop-all", onclick: () => ctx.act({ stop: "" }), "data-key": "x" }, "Stop all faults");
-  const tourButton = tourOf(run) && h("button", { type: "button", onclick: () => tour.go(0) }, "Guided tour");
-  const links = SCREENS.map(([key, title], index) => [key, h("button", { type: "button", class: "tab", "data-key": `${index + 1}`, onclick: () => change({ screen: key }) }, title)]);
-  const verdictText = !live && h("button", { type: "button", class: `verdict-chip ${verdictOf(run).kind}`, onclick: () => change({ screen: "verdict" }) }, runs.length > 1 && comparison ? `${runs.length} variants` : verdictOf(run).text);
   const stage = h("main", { id: "stage", tabindex: -1 });
-  const app = document.getElementById("app");
-  app.replaceChildren(
-    h("a", { class: "skip", href: "#stage", onclick: (event) => { event.preventDefault(); stage.focus(); } }, "Skip to the screen"),
-    h("header", {}, h("h1", {}, "Eastfall"), h("span", { class: "run-title" }, run.about.title), verdictText || "", phase, h("span", { class: "spring" }), tourButton || "", stop || ""),
-    h("nav", { "aria-label": "Screens" }, links.map(([, link]) => link)), lost, tour.node, message, stage, bar.node);
-  document.title = `Eastfall: ${run.about.title}`;
-
+  const stop = live && h("button", { type: "button", class: "danger stop-all", onclick: () => ctx.act({ stop: "" }), "data-key": "x" }, "Stop all faults");
+  const links = screens.map(([key, title], index) => [key, h("button", { type: "button", class: "tab", "data-key": `${index + 1}`, onclick: () => change({ screen: key }) }, title)]);
   const mounted = new Map();
-  let shown = null;
+  let [bar, tour, shown] = [null, null, null];
+
+  // All that belongs to one run; with several, the others are a choice away.
+  const build = (run) => {
+    ctx.run = run;
+    mounted.clear();
+    shown = null;
+    bar = timeline(ctx);
+    tour = panel(ctx);
+    const { kind, text } = verdictOf(run);
+    const chip = !live && h("button", { type: "button", class: `verdict-chip ${kind}`, onclick: () => change({ screen: "verdict" }) }, text);
+    const names = runs.map((one, index) => [String(index), one.about.name]);
+    const picker = runs.length > 1 && select("Run", names, String(runs.indexOf(run)), (index) => change({ run: index }));
+    const guide = !comparison && tourOf(run) && h("button", { type: "button", onclick: () => tour.go(0) }, "Guided tour");
+    const parts = [h("h1", {}, "Eastfall"), h("span", { class: "run-title" }, run.about.title), picker, chip, phase, h("span", { class: "spring" }), guide, stop];
+    document.getElementById("app").replaceChildren(
+      h("a", { class: "skip", href: "#stage", onclick: (event) => { event.preventDefault(); stage.focus(); } }, "Skip to the screen"),
+      h("header", {}, ...parts), h("nav", { "aria-label": "Screens" }, links.map(([, link]) => link)), lost, tour.node, message, stage, bar.node);
+    document.title = `Eastfall: ${run.about.title}`;
+  };
+
   const draw = () => {
-    const found = SCREENS.find(([key]) => key === state.screen) ?? SCREENS[0];
-    const [key, title, module] = found;
+    const run = runs[Number(state.run ?? 0)] ?? runs[0];
+    if (run !== ctx.run) build(run);
+    const [key, title, module] = screens.find(([name]) => name === state.screen) ?? screens[0];
     if (!mounted.has(key)) mounted.set(key, module.mount(ctx));
     const screen = mounted.get(key);
     if (shown !== key) {
@@ -102,7 +115,7 @@ const start = ({ live, report, comparison, runs }) => {
     if (!ctx.playing) return;
     const next = ctx.moment() + (Math.min(200, now - before) / 1000) * PLAY_SPEED;
     before = now;
-    if (next >= run.end) { ctx.playing = false; change({ at: live ? null : run.end }); return; }
+    if (next >= ctx.run.end) { ctx.playing = false; change({ at: live ? null : ctx.run.end }); return; }
     change({ at: next });
     // Who asked for less motion gets a step a second instead of a film.
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) setTimeout(() => tick(performance.now()), 1000);
@@ -111,7 +124,7 @@ const start = ({ live, report, comparison, runs }) => {
   ctx.play = () => {
     ctx.playing = !ctx.playing;
     before = performance.now();
-    if (ctx.playing && ctx.moment() >= run.end - 1) change({ at: state.from ?? 0 });
+    if (ctx.playing && ctx.moment() >= ctx.run.end - 1) change({ at: state.from ?? 0 });
     if (ctx.playing) requestAnimationFrame(tick);
     redraw();
   };
@@ -124,7 +137,7 @@ const start = ({ live, report, comparison, runs }) => {
     const range = event.target.closest("input[type=range]");
     const step = (event.shiftKey ? 10 : 1) * 60;
     if (!range && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
-      change({ at: Math.min(run.end, Math.max(0, ctx.moment() + (event.key === "ArrowLeft" ? -step : step))) });
+      change({ at: Math.min(ctx.run.end, Math.max(0, ctx.moment() + (event.key === "ArrowLeft" ? -step : step))) });
       event.preventDefault();
     } else {
       const target = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
@@ -137,6 +150,7 @@ const start = ({ live, report, comparison, runs }) => {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
   if (live) {
+    const [run] = runs;
     follow(run, () => { lost.hidden = true; redraw(); }, (reason) => {
       lost.hidden = false;
       say(lost, `The connection is lost: ${reason}. What is shown is as of ${clock(run, run.end)}, after ${number(run.rows)} samples; trying again.`);

@@ -15,8 +15,8 @@ use crate::run_folder::{RunFolder, RunFolderError, replace};
 /// Its name in the folder of a run or a comparison.
 pub const REPORT: &str = "report.html";
 
-/// Points in time of a report's series; a screen has fewer. 28 hours are a point a minute so.
-const ROWS: usize = 1_800;
+/// Points in time of a report's series; a screen has fewer. 28 hours are a point in half a minute so.
+const ROWS: usize = 3_600;
 
 /// Columns of its heat map.
 const INTERVALS: usize = 400;

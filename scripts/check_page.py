@@ -170,6 +170,8 @@ def change(browser):
     browser.show("lanes")
     check(bool(wait("the mark", lambda: page.locator(".lanes .mark.setting").count() == 1, 20)), "it is a mark on the time axis")
     browser.show("policies")
+    page.locator("text=As on the day").click()
+    check(bool(wait("the cell", lambda: browser.attribute(cell, "aria-pressed") == "true", 30)), f"a preset brings it back: {said.inner_text()}")
     page.locator("form input").fill("service.nobody.workers=3")
     page.locator("form button").click()
     check(bool(wait("the refusal", lambda: "refused" in said.inner_text(), 20)), f"a refused action says why: {said.inner_text()[:90]}")
@@ -198,12 +200,10 @@ def blackout(browser):
     page.wait_for_timeout(5000)
     browser.picture("live-blackout")
     browser.show("lanes")
-    width = lambda: float(browser.attribute('[data-lane="dynamodb"] .observed-bar', "width") or 0) if page.locator('[data-lane="dynamodb"] .observed-bar').count() else 0
-    first = wait("the lane's window", width, 60) or 0
-    seen = page.evaluate("document.querySelector('[data-lane=dynamodb]').dataset.windows")
-    before = page.locator(".clock").inner_text()
-    page.wait_for_timeout(6000)
-    check(first > 0 and seen == "1" and width() > first, f"its swimlane grows: {first} to {width()} (from {before})")
+    impact = lambda: int(browser.attribute('[data-lane="dynamodb"]', "data-impact"))
+    first = wait("the lane's window", lambda: impact() and page.locator('[data-lane="dynamodb"] .observed-bar').count() and impact(), 60) or 0
+    grown = wait("more of it", lambda: impact() > first and impact(), 7_200 / float(SPEED))
+    check(first > 0 and bool(grown), f"its swimlane grows: from {first} s of impact to {grown} s")
     for screen in SCREENS:
         browser.show(screen)
         browser.picture(f"live-{screen}")

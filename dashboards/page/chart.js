@@ -76,7 +76,9 @@ export const chart = (ctx, { title, unit = "", lines, height = HEIGHT, note }) =
   };
   const update = () => {
     axis = new Axis(ctx.run, LEFT, WIDTH - 6);
-    const key = `${axis.from} ${axis.to} ${lines.map((line) => (line.run ?? ctx.run).rows)}`;
+    // Live it is drawn anew when there is a new pixel, or little enough that it costs nothing.
+    const pixel = Math.max(ctx.run.time.sample, (axis.to - axis.from) / WIDTH);
+    const key = `${axis.from} ${Math.round(axis.to / pixel)} ${lines.length}`;
     if (key !== drawn) { drawn = key; draw(); }
     const moment = ctx.moment();
     const x = axis.x(Math.min(Math.max(moment, axis.from), axis.to));

@@ -39,7 +39,7 @@ export const mount = (ctx) => {
       order: svg("text", { x: BOX.width - 6, y: -3, class: "order", "text-anchor": "end" }),
       bars: ENDINGS.map((ending) => svg("rect", { y: 38, height: 4, class: `share ${ending}` })),
     };
-    const title = svg("text", { x: 23, y: 18, class: "title" }, short(service.title.replace(/^Customers: /, ""), 22));
+    const title = svg("text", { x: 23, y: 18, class: "title" }, short(service.title.replace(/^Customers: /, ""), 20));
     const box = svg("rect", { width: BOX.width, height: BOX.height, rx: service.customers ? 20 : 6, class: "box" });
     const node = svg("g", { transform: `translate(${x},${y})`, class: "node", tabindex: 0, role: "button", ...press("service", service.name) },
       box, parts.glyph, title, parts.word, parts.bars, parts.order);
@@ -49,7 +49,8 @@ export const mount = (ctx) => {
     svg("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" })));
   const drawing = svg("svg", { viewBox: `0 -12 ${places.width} ${places.height + 12}`, class: "graph", role: "group", "aria-label": "Dependency graph; the table below it says the same" },
     arrow, edges.map(({ node }) => node), nodes.map(({ node }) => node));
-  drawing.style.minWidth = `${Math.min(places.width, 1500) * 0.62}px`;
+  // Small enough to see it whole, but not too small to read: then it scrolls.
+  Object.assign(drawing.style, { minWidth: `${places.width * 0.6}px`, maxWidth: `${places.width * 1.3}px` });
 
   const find = h("input", { type: "search", placeholder: "find a service  ( / )", "aria-label": "Find a service", value: ctx.state.q ?? "", oninput: () => ctx.change({ q: find.value || null }), "data-key": "/" });
   const toggle = (key, text) => h("button", { type: "button", onclick: () => ctx.change({ [key]: ctx.state[key] ? null : "1" }) }, text);

@@ -80,7 +80,7 @@ export const mount = (ctx) => {
         one.published !== null && one.published >= axis.from && one.published <= axis.to && svg("text", { x: axis.x(one.published), y: y + 14, class: "diamond published", "text-anchor": "middle" }, svg("title", {}, `${one.id}, published ${clock(run, one.published)}`), "◇"),
         one.at !== null && one.at >= axis.from && one.at <= axis.to && svg("text", { x: axis.x(one.at), y: y + 30, class: "diamond here", "text-anchor": "middle" }, svg("title", {}, `${one.id}, here ${clock(run, one.at)}`), "◈"),
       ]);
-      return svg("g", { class: "lane", "data-lane": lane.name, "data-windows": lane.system?.windows.length ?? "none" },
+      return svg("g", { class: "lane", "data-lane": lane.name, "data-impact": lane.system ? Math.round(lane.system.windows.reduce((sum, [from, to]) => sum + to - from, 0)) : "unknown" },
         svg("line", { x1: 0, x2: WIDTH, y1: y, y2: y, class: "rule" }),
         svg("text", { x: 4, y: y + 15, class: lane.system ? "lane-name" : "lane-name absent" }, lane.name),
         svg("text", { x: 4, y: y + 30, class: "lane-note" }, lane.system ? [onset && `onset ${onset}`, recovery && `back ${recovery}`].filter(Boolean).join(", ") : lane.absent),
@@ -106,7 +106,7 @@ export const mount = (ctx) => {
   const update = () => {
     axis = new Axis(run, LEFT, WIDTH - 10);
     // Live it is drawn anew a few times a minute of what is seen, not with every answer.
-    const key = `${axis.from} ${Math.round(axis.to / 60)} ${run.events.length} ${run.systems.map((one) => one.windows.length)} ${run.milestones.length}`;
+    const key = `${axis.from} ${Math.round(axis.to / Math.max(60, (axis.to - axis.from) / 300))} ${run.events.length} ${run.systems.map((one) => one.windows.at(-1)?.[1])} ${run.milestones.length}`;
     if (key !== drawn) { drawn = key; draw(); }
     const x = axis.x(Math.min(Math.max(ctx.moment(), axis.from), axis.to));
     set(cursor, { x1: x, x2: x });

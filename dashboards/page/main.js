@@ -26,6 +26,9 @@ const SCREENS = [
 // A replay plays a minute of the incident in a tenth of a second, about what a live run does at speed 600.
 const PLAY_SPEED = 600;
 
+// Time between two pictures of a replay: twenty-five a second are a film, more only cost.
+const FRAME_MS = 40;
+
 // Of a comparison's runs there are no edges: what shows them is left out.
 const OF_COMPARISON = ["compare", "lanes", "verdict", "fidelity"];
 
@@ -113,6 +116,7 @@ const start = ({ live, report, comparison, runs }) => {
   let before = 0;
   const tick = (now) => {
     if (!ctx.playing) return;
+    if (now - before < FRAME_MS) { requestAnimationFrame(tick); return; }
     const next = ctx.moment() + (Math.min(200, now - before) / 1000) * PLAY_SPEED;
     before = now;
     if (next >= ctx.run.end) { ctx.playing = false; change({ at: live ? null : ctx.run.end }); return; }

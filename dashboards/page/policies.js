@@ -5,7 +5,7 @@ import { clock } from "./time.js";
 
 // In the order of the stack, outermost first. `on` is what a press switches on; `none` switches it off.
 const LAYERS = [
-  { key: "deadline", what: "for all attempts together", on: "30s" },
+  { key: "deadline", what: "for all attempts together", on: "5m" },
   { key: "propagate-deadline", what: "the callee learns the deadline", on: "true", off: "false" },
   { key: "retry", what: "trying again", on: '{ attempts = 3, backoff = "exponential", jitter = "full" }' },
   { key: "budget", what: "what retries may cost in all", on: '{ kind = "ratio", ratio = 0.2, min-per-second = 1 }', needs: "retry" },

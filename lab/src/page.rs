@@ -18,4 +18,6 @@ pub(crate) mod model;
 mod policies;
 pub mod report;
 pub(crate) mod server;
+#[cfg(test)]
+mod tests;
 pub mod view;

@@ -86,3 +86,56 @@ fn version(topology: &Topology) -> Version {
     }
     version
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eastfall_topology::Source;
+    use eastfall_topology::time::{Moment, Span};
+
+    const FILE: &str = r#"
+        [region]
+        name = "here"
+        [service.store]
+        kind = "service"
+        workers = 4
+        service-time = "5ms"
+        operations.get = {}
+        [service.web]
+        kind = "service"
+        operations.read = { calls = [{ service = "store", operation = "get" }] }
+        calls.store = { timeout = "1s" }
+    "#;
+
+    fn changed(path: &str, value: &str) -> Event {
+        let fields = [("id", "set-1"), ("path", path), ("value", value)];
+        Event {
+            at: Moment::START + Span::from_secs(90),
+            system: "lab".into(),
+            service: "lab".into(),
+            instance: "controller".into(),
+            kind: "setting.changed".to_owned(),
+            fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn a_version_says_what_changed_and_no_more() {
+        let schemas = crate::session::schemas();
+        let topology = Topology::load(Source { file: "here.toml", text: FILE }, &[], &schemas, 1.0).unwrap();
+        let mut policies = Policies::new(&topology);
+        policies.note(&changed("service.web.calls.store.retry.attempts", "4"));
+        policies.note(&changed("service.store.workers", "8"));
+        policies.note(&changed("service.web.nothing", "1"));
+        let [first, retries, workers] = policies.versions() else {
+            panic!("what can't be set is no version: {:?}", policies.versions());
+        };
+        assert_eq!(first.edges["web->store"]["retry"], "none");
+        assert_eq!(first.services["store"]["workers"], "4");
+        assert_eq!(retries.at, 90.0);
+        assert_eq!(retries.edges["web->store"]["retry.attempts"], "4");
+        assert!(retries.services.is_empty(), "{retries:?}");
+        assert_eq!(workers.services["store"]["workers"], "8");
+        assert!(workers.edges.is_empty(), "{workers:?}");
+    }
+}

@@ -247,6 +247,63 @@ fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Respon
 mod tests {
     use super::*;
 
+    /// The status and the body that a site of a finished run answers with.
+    fn ask(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
+        let site = Inner { host: "127.0.0.1:7480".to_owned(), content: Content::Stored(b"{}".to_vec()) };
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from("{\"stop\": \"\"}")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            match site.respond(request).await {
+                Ok(response) => {
+                    let status = response.status();
+                    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+                    (status, String::from_utf8(body.to_vec()).unwrap())
+                }
+                Err(refusal) => refusal,
+            }
+        })
+    }
+
+    const OURS: (&str, &str) = ("host", "127.0.0.1:7480");
+
+    #[test]
+    fn the_page_its_files_and_its_data_are_served() {
+        for (path, part) in [("/", "<div id=\"app\">"), ("/main.js", "import"), ("/api/document", "{}")] {
+            let (status, body) = ask(Method::GET, path, &[OURS]);
+            assert!(status == StatusCode::OK && body.contains(part), "{path}: {status} {body}");
+        }
+        assert_eq!(ask(Method::GET, "/../Cargo.toml", &[OURS]).0, StatusCode::NOT_FOUND, "nothing else is");
+    }
+
+    #[test]
+    fn other_names_and_other_pages_are_refused() {
+        for headers in [
+            &[("host", "attacker.example:7480")][..],
+            &[],
+            &[OURS, ("origin", "http://attacker.example")],
+            &[OURS, ("origin", "null")],
+        ] {
+            for path in ["/", "/api/document"] {
+                let (status, _) = ask(Method::GET, path, headers);
+                assert_eq!(status, StatusCode::FORBIDDEN, "{path} {headers:?}");
+            }
+        }
+        let own_page = [OURS, ("origin", "http://127.0.0.1:7480")];
+        assert_eq!(ask(Method::GET, "/", &own_page).0, StatusCode::OK, "its own page is not another one");
+    }
+
+    #[test]
+    fn a_finished_run_has_no_news_and_takes_no_wishes() {
+        assert_eq!(ask(Method::GET, "/api/since", &[OURS]).0, StatusCode::NOT_FOUND);
+        let (status, reason) = ask(Method::POST, "/api/wish", &[OURS]);
+        assert_eq!((status, reason.contains("the run is over")), (StatusCode::CONFLICT, true), "{reason}");
+        assert_eq!(ask(Method::POST, "/", &[OURS]).0, StatusCode::METHOD_NOT_ALLOWED);
+    }
+
     #[test]
     fn a_query_says_what_is_known_or_is_refused() {
         let all = Known { rows: 3, events: 4, latencies: 5, policies: 6 };

@@ -257,6 +257,7 @@ def scrub(browser, address):
         page.wait_for_timeout(400)
         seen.append((clock.inner_text(), browser.attribute('[data-service="dynamodb"]', "data-state")))
     check(seen[0][0] != seen[1][0] and seen[0][1] == "well" and seen[1][1] == "failing", f"the replay scrubs: {seen}")
+    look_at_graph(browser)
     page.keyboard.press("Escape")
     page.locator("h1").click()
     page.keyboard.press("ArrowLeft")
@@ -272,6 +273,7 @@ def scrub(browser, address):
     check(page.locator(".lanes").count() == 1, "a digit changes the screen")
     page.locator("text=Guided tour").click()
     for number in range(1, 7):
+        page.wait_for_timeout(300)
         check(page.locator(".tour h2").inner_text().startswith(f"{number} of 6"), f"step {number} of the tour")
         if number < 6:
             page.locator(".tour >> text=Next").click()
@@ -283,6 +285,35 @@ def scrub(browser, address):
     page.keyboard.press("Escape")
     page.locator(".timeline [data-key=p]").click()
     browser.check_frames("a replay that plays")
+
+
+def look_at_graph(browser):
+    """Cascade, find, neighbourhood and the table, in the blackout."""
+    page = browser.page
+    page.locator("text=Show cascade").click()
+    page.wait_for_timeout(300)
+    order = page.locator(".cascade-list li").all_inner_texts()
+    check(len(order) >= 3 and any("DynamoDB at" in one for one in order), f"the cascade is numbered: {order[:3]}")
+    page.locator("text=Show cascade").click()
+    page.keyboard.press("/")
+    page.keyboard.type("dwfm")
+    page.wait_for_timeout(300)
+    lit = page.locator(".node:not(.dim)").count()
+    check(1 <= lit <= 3, f"a search leaves {lit} services lit")
+    page.locator("input[type=search]").fill("")
+    page.keyboard.press("Escape")
+    page.locator('[data-service="dynamodb-storage"]').focus()
+    page.keyboard.press("Enter")
+    page.locator("text=Only the neighbourhood").click()
+    page.wait_for_timeout(300)
+    check(page.locator(".node:not(.dim)").count() == 2, "of the storage nodes' neighbourhood there are two, by keyboard")
+    check("Settings in force" in page.locator(".details").inner_text(), "what is selected shows its settings")
+    page.locator("text=Only the neighbourhood").click()
+    page.locator(".twin summary").first.click()
+    page.wait_for_timeout(300)
+    rows = page.locator(".twin tbody tr").all_inner_texts()
+    check(any("DynamoDB" in row and "failing" in row for row in rows), "the table says the same as the drawing")
+    page.locator(".twin summary").first.click()
 
 
 def report(chromium, file):

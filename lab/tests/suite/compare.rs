@@ -146,6 +146,7 @@ fn the_same_command_twice_prints_and_writes_the_same_bytes() {
         let files = [
             "runs.csv",
             "table.csv",
+            "report.html",
             "1-workers-2/people_shop.hlog",
             "2-workers-3/system.shop.intended-ok.hgrm",
         ];

@@ -146,13 +146,14 @@ fn the_same_command_twice_prints_and_writes_the_same_bytes() {
         let files = [
             "runs.csv",
             "table.csv",
-            "report.html",
             "1-workers-2/people_shop.hlog",
             "2-workers-3/system.shop.intended-ok.hgrm",
         ];
         (printed, files.map(read))
     };
     assert_eq!(once("one"), once("two"));
+    let report = fs::read_to_string(place.path().join("one/report.html")).unwrap_or_default();
+    assert!(report.contains("id=\"document\">"), "the report has its data in it");
     let described =
         fs::read_to_string(place.path().join("one/compare.toml")).unwrap_or_else(|error| panic!("{error}"));
     let described: toml::Table = described.parse().unwrap_or_else(|error| panic!("{error}"));

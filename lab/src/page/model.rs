@@ -4,15 +4,14 @@
 //! policies in force, milestones) is kept so that a live page can ask for what is new. Times are seconds since the start
 //! of the run; `time.starts` ties them to the date.
 
+mod parts;
+
 use std::collections::BTreeMap;
 
 use eastfall_chaos::expect::{Evaluation, MilestoneResult, evaluate};
-use eastfall_chaos::scenario::{Act, Step};
 use eastfall_chaos::timeline::Timeline;
-use eastfall_fabric::fault::Injection;
 use eastfall_fabric::record::{Event, Histograms, Interval, Layout, Results, Series, Tick, Window};
 use eastfall_topology::time::{Moment, Span};
-use eastfall_topology::{Service, Topology};
 use indexmap::IndexMap;
 use serde::Serialize;
 
@@ -22,9 +21,11 @@ use super::heat::Heat;
 use super::policies::Policies;
 use crate::conclusion::Conclusion;
 use crate::failure::Failure;
-use crate::run_folder::{LoggedInterval, Mode, RunFolder};
+use crate::run_folder::{LoggedInterval, RunFolder};
 use crate::session::Session;
 use crate::summary::Summary;
+use parts::{About, EdgeOf, Published, ServiceOf, StepOf, Time};
+pub(crate) use parts::{CheckOf, MilestoneOf, SystemOf};
 
 /// A run as the page sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -45,108 +46,6 @@ pub(crate) struct Model {
     pub(crate) latency: Heat,
     /// The run in one object, once it is over.
     summary: Option<Summary>,
-}
-
-/// What was run.
-#[derive(Clone, Debug, Serialize)]
-struct About {
-    /// What tells this run from others on the page: the name of its folder, or a variant's.
-    name: String,
-    scenario: String,
-    title: String,
-    version: String,
-    command: String,
-    /// `sim` or `live`.
-    mode: Mode,
-    speed: Option<f64>,
-    /// As text: JavaScript's numbers end at 2^53.
-    seed: String,
-    load: f64,
-    settings: Vec<String>,
-    /// Steps left out or moved, as the command line had it.
-    edits: Vec<String>,
-    /// Tells topologies apart: two runs of one can be compared.
-    topology: String,
-    /// The share of a minute's requests that must go unanswered for a system to count as impaired.
-    window_share: f64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Time {
-    /// The date of second 0, in the incident's own offset.
-    starts: String,
-    /// When the incident begins.
-    incident: f64,
-    /// When the run ends, or is to end.
-    ends: f64,
-    /// The length of a sampling interval: what counts are per.
-    sample: f64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct ServiceOf {
-    name: String,
-    title: String,
-    kind: String,
-    system: String,
-    instances: Vec<String>,
-    /// True if its requests are those of customers.
-    customers: bool,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct EdgeOf {
-    from: String,
-    to: String,
-    /// The DNS name that it dials, if it does.
-    endpoint: Option<String>,
-}
-
-/// A system with customers.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct SystemOf {
-    name: String,
-    /// The edges whose requests count for it.
-    edges: Vec<String>,
-    /// When it let its customers down.
-    windows: Vec<(f64, f64)>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Published {
-    system: String,
-    from: Option<f64>,
-    to: Option<f64>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct StepOf {
-    id: String,
-    kind: String,
-    at: f64,
-    until: Option<f64>,
-    what: String,
-    /// What it does, in the words of a scenario; empty for a note.
-    does: String,
-    source: Option<String>,
-}
-
-/// A milestone, here and as published.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct MilestoneOf {
-    id: String,
-    system: String,
-    at: Option<f64>,
-    published: Option<f64>,
-}
-
-/// A check's outcome.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct CheckOf {
-    id: String,
-    what: Option<String>,
-    verdict: String,
-    found: String,
 }
 
 // === impl Model ===
@@ -353,87 +252,6 @@ fn window(window: &Window) -> (f64, f64) {
 /// A date in seconds of the run; negative before it began.
 fn seconds_at(timeline: &Timeline, date: jiff::Timestamp) -> f64 {
     date.duration_since(timeline.date(Moment::START)).as_secs_f64()
-}
-
-// === impl of the parts ===
-
-impl About {
-    fn of(session: &Session, name: &str) -> About {
-        let description = &session.description;
-        let without = description.without.iter().map(|step| format!("--without {step}"));
-        let shift = description.shift.iter().map(|step| format!("--shift {step}"));
-        let operators = description.without_operators.then(|| "--without-operators".to_owned());
-        About {
-            name: name.to_owned(),
-            scenario: session.scenario.id.clone(),
-            title: session.scenario.title.clone(),
-            version: description.version.clone(),
-            command: description.command.join(" "),
-            mode: description.mode,
-            speed: description.speed,
-            seed: session.seed.to_string(),
-            load: session.topology.load_factor(),
-            settings: description.settings.clone(),
-            edits: operators.into_iter().chain(without).chain(shift).collect(),
-            topology: fingerprint(&session.topology),
-            window_share: session.topology.record.window_share,
-        }
-    }
-}
-
-/// FNV-1a of a topology's text: enough to see that two differ.
-fn fingerprint(topology: &Topology) -> String {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{:016x}", topology.source().1.bytes().fold(0xcbf2_9ce4_8422_2325, step))
-}
-
-impl ServiceOf {
-    fn of(service: &Service, layout: &Layout) -> ServiceOf {
-        ServiceOf {
-            name: service.name.clone(),
-            title: service.title.clone(),
-            kind: service.kind.clone(),
-            system: service.system.clone(),
-            instances: service.instances.clone(),
-            customers: layout.services.get(service.name.as_str()).is_some_and(|role| role.customers),
-        }
-    }
-}
-
-impl StepOf {
-    fn of(step: &Step) -> StepOf {
-        let (does, until) = match &step.act {
-            Act::Note => (String::new(), None),
-            Act::Fault { fault, until } => {
-                (Injection { fault: fault.clone(), lasts: None }.to_string(), *until)
-            }
-            Act::Set(settings) => {
-                (settings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "), None)
-            }
-            Act::Call(call) => (format!("call {} {}", call.service, call.method), None),
-            Act::Restart(restart) => {
-                let share = restart.fraction * 100.0;
-                (format!("restart {share:.0} % of {}", who(&restart.who)), None)
-            }
-        };
-        StepOf {
-            id: step.id.clone(),
-            kind: step.kind.to_string(),
-            at: step.at.since_start().as_secs_f64(),
-            until: until.map(|until: Moment| until.since_start().as_secs_f64()),
-            what: step.what.clone(),
-            does,
-            source: step.source.clone(),
-        }
-    }
-}
-
-fn who(who: &eastfall_chaos::scenario::RestartOf) -> String {
-    use eastfall_chaos::scenario::RestartOf;
-    match who {
-        RestartOf::Service(name) => name.clone(),
-        RestartOf::Instances(names) => names.join(", "),
-    }
 }
 
 /// The page's data: one run, or several side by side.

@@ -49,6 +49,8 @@ pub enum Command {
     Explain(Explain),
     /// Move each free parameter of the model a little, and show what moves with it.
     Sweep(Sweep),
+    /// Show finished runs on the page: one as a replay, several side by side.
+    View(View),
     /// Write a run's histograms and series in another format.
     Export(Export),
     /// Change a setting of the running fleet.
@@ -108,7 +110,7 @@ pub struct Up {
     /// How many times faster than the wall the incident's time runs.
     #[arg(long, value_name = "N", default_value_t = 60.0)]
     pub speed: f64,
-    /// No page, plain progress: for scripts and continuous integration.
+    /// Plain progress, a line now and then: for scripts and continuous integration.
     #[arg(long)]
     pub headless: bool,
     /// Print the run's summary as one JSON object at the end.
@@ -226,6 +228,23 @@ pub struct Sweep {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The port of the page, unless somebody else has it.
+pub const PAGE_PORT: u16 = 7480;
+
+/// `eastfall view`
+#[derive(Debug, Args)]
+pub struct View {
+    /// The run folders.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The port on 127.0.0.1; 0 takes any that is free.
+    #[arg(long, value_name = "N", default_value_t = PAGE_PORT)]
+    pub port: u16,
+    /// Write one file that needs no server, instead of serving the page.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `eastfall export`

@@ -18,11 +18,14 @@ mod summary;
 mod table;
 mod variants;
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use crate::cli;
 use crate::failure::Failure;
+use crate::page::model::Model;
+use crate::page::report;
 use folder::Folder;
 use outcome::Merged;
 use variants::Variant;
@@ -37,6 +40,8 @@ pub struct Plan {
     seeds: u32,
     folder: Option<Folder>,
     keep_runs: bool,
+    /// The first seed's run of each variant, as the report shows it.
+    models: Mutex<BTreeMap<usize, Model>>,
 }
 
 impl Plan {
@@ -53,6 +58,7 @@ impl Plan {
             seeds: arguments.seeds,
             folder: folder.transpose()?,
             keep_runs: arguments.keep_runs,
+            models: Mutex::default(),
         })
     }
 
@@ -79,6 +85,8 @@ impl Plan {
         let comparison = Comparison::of(&self, &merged, began.elapsed().as_secs_f64());
         if let Some(folder) = &self.folder {
             folder.finish(&self.variants, &merged, &comparison)?;
+            let models = self.models.into_inner().unwrap_or_else(PoisonError::into_inner);
+            report::write_models(&folder.report(), models.into_values().collect(), Some(&comparison))?;
         }
         Ok(comparison)
     }

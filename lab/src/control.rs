@@ -8,4 +8,4 @@ pub(crate) mod endpoint;
 mod registry;
 
 /// The metadata key in which a caller shows the fleet's token.
-const TOKEN: &str = "eastfall-token";
+pub(crate) const TOKEN: &str = "eastfall-token";

@@ -17,6 +17,7 @@ pub mod import;
 pub mod interrupt;
 pub mod journal;
 pub mod live;
+pub mod page;
 pub mod run_folder;
 pub mod score;
 pub mod session;

@@ -12,7 +12,7 @@ use eastfall::failure::Failure;
 use eastfall::run_folder::{Mode, RunFolder, RunWriter};
 use eastfall::session::{self, Session};
 use eastfall::simulate::{Options, simulate};
-use eastfall::{control, explain, export, import, interrupt, live, score, show, sweep};
+use eastfall::{control, explain, export, import, interrupt, live, page, score, show, sweep};
 use eastfall_topology::time::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Score(arguments) => score(&arguments),
         Command::Explain(arguments) => explain(&arguments),
         Command::Sweep(arguments) => sweep(&arguments),
+        Command::View(arguments) => page::view::view(&arguments),
         Command::Export(arguments) => export(&arguments),
         Command::Topology(arguments) => topology(arguments.what),
         Command::Status(arguments) => print(control::client::status(&arguments)),
@@ -71,6 +72,10 @@ fn run(arguments: &cli::Run) -> Result<u8, Failure> {
         Options { codec: arguments.codec, writer: Some(writer), progress: Some(&mut progress), stop: None };
     let conclusion = simulate(&session, options)?;
     bar.finish_and_clear();
+    // The run is there without it, and its results are what was asked for.
+    if let Err(failure) = page::report::write(&folder) {
+        eprintln!("no report: {failure}");
+    }
     if arguments.json {
         println!("{}", json(&conclusion.summary)?);
     } else {

@@ -7,10 +7,11 @@
 //! | `series.csv` | every series, a row a sampling interval |
 //! | `histograms/CALLER_CALLEE.hlog` | the latencies of an edge, as HdrHistogram's interval log |
 //! | `summary.json` | the object that `--json` prints; only a run that came to its end has one |
+//! | `report.html` | all of it to look at, in one file ([`crate::page`]) |
 //!
 //! The first four grow while the run goes on, so one that was cut off can still be read up to its last flush: events and
 //! rows to the sample, histograms to 64 KiB an edge. In virtual time the same seed gives the same bytes, except for the
-//! wall time and memory in `summary.json`.
+//! wall time and memory in `summary.json`, which the report repeats.
 
 mod description;
 mod events;

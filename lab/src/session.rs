@@ -13,7 +13,7 @@ use eastfall_topology::{KindSchema, Setting, Source, Topology};
 
 use crate::cli;
 use crate::failure::Failure;
-use crate::run_folder::{Description, File, Mode};
+use crate::run_folder::{Description, File, Mode, RunFolder};
 
 /// A checked scenario on a checked topology.
 #[derive(Clone, Debug)]
@@ -100,6 +100,17 @@ impl Session {
             topology: File { file: topology.source().0.to_owned(), text: topology.source().1.to_owned() },
         };
         Ok(Session { scenario, expectations, topology, until, seed: arguments.seed, description })
+    }
+
+    /// The session that a run was made from, by the files that its folder holds in full.
+    ///
+    /// # Errors
+    /// If this version of the program can't read them any more.
+    pub fn of_run(run: &RunFolder) -> Result<Session, Failure> {
+        let description = run.description().clone();
+        let Files { topology, scenario, expectations, .. } = Files::of(&description)?;
+        let until = until(description.until.as_deref(), &scenario)?;
+        Ok(Session { scenario, expectations, topology, until, seed: description.seed, description })
     }
 
     /// Where the run folder goes: as asked, or a fresh name under `runs`.

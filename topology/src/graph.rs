@@ -248,6 +248,12 @@ impl Topology {
     pub fn value(&self, path: &str) -> Option<String> {
         self.in_force.get(path).cloned()
     }
+
+    /// Every path that has a single value in force, with that value as a file would write it (before `--load`), in the
+    /// order of paths.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.in_force.iter().map(|(path, value)| (path.as_str(), value.as_str()))
+    }
 }
 
 // === impl Operation ===

@@ -6,6 +6,7 @@
 //! | `runs.csv` | a row a run: variant, seed, and every number of it; `inf` is never |
 //! | `table.csv` | a row a variant and number: median, interval, share that never came, difference from the baseline |
 //! | `summary.json` | the object that `--json` prints |
+//! | `report.html` | the table, and curves of the first seed of each variant, in one file |
 //! | `N-VARIANT/CALLER_CALLEE.hlog` | latencies of an edge, all seeds together, as one interval |
 //! | `N-VARIANT/system.NAME.MEASURE.hgrm` | percentile tables of what a system's customers saw, all seeds together |
 //! | `N-VARIANT/seed-SEED.json` | the summary of one run, as `eastfall run --json` prints it: what `eastfall score` reads |
@@ -31,6 +32,7 @@ use super::variants::Variant;
 use crate::cli;
 use crate::export::percentile_table;
 use crate::failure::Failure;
+use crate::page::report::REPORT;
 use crate::run_folder::logs::LogWriter;
 use crate::run_folder::{Description, RunFolderError, replace};
 use crate::summary::Summary;
@@ -110,6 +112,11 @@ impl Folder {
         let asked = Asked { complete, ..self.asked.clone() };
         let text = toml::to_string(&asked).map_err(|error| Failure::file(&self.path.join(COMPARE), error))?;
         Ok(replace(&self.path.join(COMPARE), &text)?)
+    }
+
+    /// Where the comparison's report goes.
+    pub(super) fn report(&self) -> PathBuf {
+        self.path.join(REPORT)
     }
 
     /// The folder of one run.

@@ -9,6 +9,8 @@ use eastfall_topology::time::Span;
 use super::Plan;
 use super::outcome::{Merged, Outcome};
 use crate::failure::Failure;
+use crate::page::model::Model;
+use crate::page::report;
 use crate::run_folder::RunWriter;
 use crate::session::Session;
 use crate::simulate::{Options, simulate};
@@ -90,6 +92,10 @@ fn run_one(
     if let Some(folder) = &plan.folder {
         folder.append(name, seed, &outcome)?;
         folder.keep(variant, name, seed, &conclusion.summary)?;
+        if seed == plan.first_seed {
+            let model = Model::of_conclusion(&session, &conclusion, name, report::ROWS_OF_VARIANT);
+            plan.models.lock().unwrap_or_else(PoisonError::into_inner).insert(variant, model);
+        }
     }
     merged.lock().unwrap_or_else(PoisonError::into_inner).add(seed, outcome, &conclusion.results);
     Ok(())

@@ -17,6 +17,8 @@ use eastfall_proto::control::{
     FaultStatus, InjectRequest, InjectResponse, InstanceStatus, SetRequest, SetResponse, StatusRequest,
     StatusResponse, StopFaultsRequest, StopFaultsResponse, SystemStatus,
 };
+use eastfall_topology::time::Moment;
+use indexmap::IndexMap;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
@@ -125,6 +127,20 @@ impl Board {
             .collect();
     }
 
+    /// The present moment.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// How every instance stands, in a word.
+    pub(crate) fn standings(&self) -> IndexMap<String, String> {
+        let standing = |name: &str| {
+            let standing = self.supervisor.standing(name).map_or(Standing::Down, |(standing, _)| standing);
+            format!("{standing:?}").to_lowercase()
+        };
+        self.instances.iter().map(|(name, ..)| (name.clone(), standing(name))).collect()
+    }
+
     fn status(&self) -> StatusResponse {
         let seen = self.seen();
         let instance = |(name, service, system, addresses): &(String, String, String, Vec<String>)| {
@@ -161,6 +177,8 @@ impl Board {
 /// An open endpoint; it closes when this is dropped.
 pub(crate) struct Endpoint {
     address: SocketAddr,
+    token: String,
+    desk: Desk,
     _registered: Registered,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -188,9 +206,11 @@ impl Endpoint {
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
         let entry = FleetEntry { pid, address: address.to_string(), token: token.clone(), run };
         let registered = register(&entry)?;
-        let service = ControlServer::with_interceptor(Desk { board, wishes }, move |request: Request<()>| {
+        let desk = Desk { board, wishes };
+        let asked = token.clone();
+        let service = ControlServer::with_interceptor(desk.clone(), move |request: Request<()>| {
             let shown = request.metadata().get(TOKEN).map(|value| value.as_bytes());
-            if shown == Some(token.as_bytes()) {
+            if shown == Some(asked.as_bytes()) {
                 Ok(request)
             } else {
                 Err(Status::unauthenticated(
@@ -206,12 +226,22 @@ impl Endpoint {
                 tracing::error!(%error, "the control endpoint stopped");
             }
         });
-        Ok(Endpoint { address, _registered: registered, serving })
+        Ok(Endpoint { address, token, desk, _registered: registered, serving })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What a caller must show.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Where wishes are taken.
+    pub(crate) fn desk(&self) -> Desk {
+        self.desk.clone()
     }
 }
 
@@ -224,18 +254,50 @@ fn token() -> Result<String, Failure> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Where wishes are taken.
-struct Desk {
+/// Where wishes are taken. What they answer is for people.
+#[derive(Clone)]
+pub(crate) struct Desk {
     board: Arc<Board>,
     wishes: mpsc::Sender<Wish>,
 }
 
 impl Desk {
-    async fn wish(&self, wanted: Wanted) -> Result<String, Status> {
+    /// Changes a setting, `PATH=VALUE`; how many instances have it in force now.
+    pub(crate) async fn set(&self, setting: &str) -> Result<usize, String> {
+        self.wish(Wanted::Set(setting.to_owned())).await?;
+        let up = |(name, ..): &&(String, String, String, Vec<String>)| {
+            matches!(self.board.supervisor.standing(name), Some((Standing::Up, _)))
+        };
+        Ok(self.board.instances.iter().filter(up).count())
+    }
+
+    /// Breaks something, in words; the fault's id.
+    pub(crate) async fn inject(&self, fault: &str) -> Result<String, String> {
+        let injection =
+            fault.parse().map_err(|error: eastfall_fabric::fault::FaultError| error.to_string())?;
+        let answer = self.wish(Wanted::Inject(injection)).await?;
+        Ok(answer.split(':').next().unwrap_or_default().to_owned())
+    }
+
+    /// Ends a fault by its id, or all of them; how many.
+    pub(crate) async fn stop(&self, id: &str) -> Result<usize, String> {
+        let ids = if id.is_empty() {
+            self.board.seen().faults.keys().cloned().collect()
+        } else {
+            vec![id.to_owned()]
+        };
+        let count = ids.len();
+        for id in ids {
+            self.wish(Wanted::Remove(id)).await?;
+        }
+        Ok(count)
+    }
+
+    async fn wish(&self, wanted: Wanted) -> Result<String, String> {
         let (wish, answer) = Wish::new(wanted);
-        let over = || Status::unavailable("the run is over");
+        let over = || "the run is over".to_owned();
         self.wishes.send(wish).await.map_err(|_| over())?;
-        answer.await.map_err(|_| over())?.map_err(Status::invalid_argument)
+        answer.await.map_err(|_| over())?
     }
 }
 
@@ -246,21 +308,12 @@ impl Control for Desk {
     }
 
     async fn set(&self, request: Request<SetRequest>) -> Result<Response<SetResponse>, Status> {
-        self.wish(Wanted::Set(request.into_inner().setting)).await?;
-        let up = |(name, ..): &&(String, String, String, Vec<String>)| {
-            matches!(self.board.supervisor.standing(name), Some((Standing::Up, _)))
-        };
-        let acknowledged = self.board.instances.iter().filter(up).count();
-        Ok(Response::new(SetResponse { acknowledged: u32::try_from(acknowledged).unwrap_or(u32::MAX) }))
+        let count = Desk::set(self, &request.into_inner().setting).await.map_err(Status::invalid_argument)?;
+        Ok(Response::new(SetResponse { acknowledged: u32::try_from(count).unwrap_or(u32::MAX) }))
     }
 
     async fn inject(&self, request: Request<InjectRequest>) -> Result<Response<InjectResponse>, Status> {
-        let text = request.into_inner().fault;
-        let injection = text.parse().map_err(|error: eastfall_fabric::fault::FaultError| {
-            Status::invalid_argument(error.to_string())
-        })?;
-        let answer = self.wish(Wanted::Inject(injection)).await?;
-        let id = answer.split(':').next().unwrap_or_default().to_owned();
+        let id = Desk::inject(self, &request.into_inner().fault).await.map_err(Status::invalid_argument)?;
         Ok(Response::new(InjectResponse { id }))
     }
 
@@ -268,13 +321,7 @@ impl Control for Desk {
         &self,
         request: Request<StopFaultsRequest>,
     ) -> Result<Response<StopFaultsResponse>, Status> {
-        let id = request.into_inner().id;
-        let ids = if id.is_empty() { self.board.seen().faults.keys().cloned().collect() } else { vec![id] };
-        let mut stopped = 0;
-        for id in ids {
-            self.wish(Wanted::Remove(id)).await?;
-            stopped += 1;
-        }
-        Ok(Response::new(StopFaultsResponse { stopped }))
+        let count = self.stop(&request.into_inner().id).await.map_err(Status::invalid_argument)?;
+        Ok(Response::new(StopFaultsResponse { stopped: u32::try_from(count).unwrap_or(u32::MAX) }))
     }
 }

@@ -26,6 +26,9 @@ use crate::conclusion::Conclusion;
 use crate::control::endpoint::{Board, Endpoint};
 use crate::failure::Failure;
 use crate::journal::LabJournal;
+use crate::page::live::LivePage;
+use crate::page::report;
+use crate::page::server::{Content, Site};
 use crate::run_folder::{Mode, RunWriter};
 use crate::session::Session;
 use crate::show;
@@ -231,6 +234,9 @@ async fn live_through(
     let board = Board::new(&launched.session, &launched.supervisor, &directory, launched.clock, folder);
     let endpoint = Endpoint::open(control, Arc::clone(&board), wishes, folder)?;
     tell(&format!("control: {} (eastfall status, set and inject find it)", endpoint.address()));
+    let page = LivePage::new(&launched.session, Arc::clone(&board));
+    let site = open_page(&endpoint, &page).await?;
+    tell(&format!("page: {}", site.address()));
 
     let (stop, stopped) = oneshot::channel::<()>();
     let scenario = launched.session.scenario.clone();
@@ -245,8 +251,9 @@ async fn live_through(
     });
 
     let mut progress = Progress::new(arguments.headless);
-    let interrupted = launched.watch(&board, &mut progress).await?;
+    let interrupted = launched.watch(&board, &page, &mut progress).await?;
     progress.finish();
+    drop(site);
     drop(endpoint);
     let end = launched.clock.now().min(launched.session.until);
     let _ = stop.send(());
@@ -267,6 +274,19 @@ async fn live_through(
     finish(arguments, &session, &conclusion, folder, interrupted)
 }
 
+/// Serves the page beside the control endpoint: at its usual port, or at any if somebody has that.
+async fn open_page(endpoint: &Endpoint, page: &Arc<LivePage>) -> Result<Site, Failure> {
+    let host = endpoint.address().ip();
+    let listener = match TcpListener::bind((host, cli::PAGE_PORT)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind((host, 0))
+            .await
+            .map_err(|error| Failure(format!("{host}: no port for the page: {error}")))?,
+    };
+    let (desk, token) = (endpoint.desk(), endpoint.token().to_owned());
+    Site::open(listener, Content::Live { page: Arc::clone(page), desk, token })
+}
+
 #[expect(clippy::print_stdout, reason = "the run's result is the command's output")]
 fn finish(
     arguments: &cli::Up,
@@ -275,6 +295,10 @@ fn finish(
     folder: &Path,
     interrupted: bool,
 ) -> Result<u8, Failure> {
+    // The run is there without it, and its results are what was asked for.
+    if let Err(failure) = report::write(folder) {
+        tell(&format!("no report: {failure}"));
+    }
     if arguments.json {
         let text = serde_json::to_string_pretty(&conclusion.summary);
         println!("{}", text.map_err(|error| Failure(error.to_string()))?);
@@ -294,7 +318,12 @@ fn finish(
 
 impl Launched {
     /// Records until the end of the run; true if somebody stopped it before.
-    async fn watch(&mut self, board: &Board, progress: &mut Progress) -> Result<bool, Failure> {
+    async fn watch(
+        &mut self,
+        board: &Board,
+        page: &LivePage,
+        progress: &mut Progress,
+    ) -> Result<bool, Failure> {
         let speed = self.clock.as_live().map_or(1.0, LiveClock::speed);
         let delay = Span::from_secs_f64(REPORT_DELAY * speed);
         let sample = self.session.topology.record.sample;
@@ -318,6 +347,7 @@ impl Launched {
                     }
                     let tick = self.results.close(now.before(delay));
                     board.note(&self.results, &tick.events);
+                    page.tick(&self.results, &tick);
                     self.writer.tick(&self.results, tick)?;
                     progress.show(&self.session, now, &self.results);
                     if now >= self.session.until + delay {
@@ -348,6 +378,10 @@ impl Launched {
     }
 }
 
-fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
+/// The signals of one kind, from now on.
+///
+/// # Errors
+/// If they can't be caught.
+pub(crate) fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
     tokio::signal::unix::signal(kind).map_err(|error| Failure(format!("signals can't be caught: {error}")))
 }

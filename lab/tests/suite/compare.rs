@@ -152,6 +152,8 @@ fn the_same_command_twice_prints_and_writes_the_same_bytes() {
         (printed, files.map(read))
     };
     assert_eq!(once("one"), once("two"));
+    let report = fs::read_to_string(place.path().join("one/report.html")).unwrap_or_default();
+    assert!(report.contains("id=\"document\">"), "the report has its data in it");
     let described =
         fs::read_to_string(place.path().join("one/compare.toml")).unwrap_or_else(|error| panic!("{error}"));
     let described: toml::Table = described.parse().unwrap_or_else(|error| panic!("{error}"));

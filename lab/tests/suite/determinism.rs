@@ -21,6 +21,10 @@ fn files(folder: &Path) -> Files {
     while let Some(next) = open.pop() {
         for entry in fs::read_dir(&next).unwrap_or_else(|error| panic!("{}: {error}", next.display())) {
             let path = entry.unwrap_or_else(|error| panic!("{}: {error}", next.display())).path();
+            // The report repeats the others, wall time and memory included.
+            if path.ends_with("report.html") {
+                continue;
+            }
             if path.is_dir() {
                 open.push(path);
                 continue;

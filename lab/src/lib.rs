@@ -16,6 +16,7 @@ pub mod import;
 pub mod interrupt;
 pub mod journal;
 pub mod live;
+mod metrics;
 pub mod run_folder;
 pub mod score;
 pub mod session;

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use crate::call::{Api, Call, CallFuture, Context, Handler, Outcome, SharedHandler};
 use crate::capacity::Station;
-use crate::record::{Fate, ServerRecorder};
+use crate::record::{Ending, Fate, ServerRecorder};
 use crate::world::{Watcher, World};
 
 /// A service time of its own for a call, given what it asks for; none for the service's usual one.
@@ -40,6 +40,8 @@ pub struct Server {
     station: Option<Station>,
     serving: Serving,
     recorder: ServerRecorder,
+    /// Whether latencies are wanted. Asked once: in virtual time they never are.
+    keeps_latencies: bool,
     /// Work whose caller has gone is cancelled. A flag of its own, since every call asks.
     cancels: AtomicBool,
 }
@@ -56,7 +58,16 @@ impl Server {
         let station = capacity.filter(|_| !serving.own_queue).map(|capacity| {
             Station::new(world.clock(), world.rng("service-times"), capacity, recorder.clone())
         });
-        let server = Arc::new(Server { world: world.clone(), apis, station, serving, recorder, cancels });
+        let keeps_latencies = recorder.keeps_latencies();
+        let server = Arc::new(Server {
+            world: world.clone(),
+            apis,
+            station,
+            serving,
+            recorder,
+            keeps_latencies,
+            cancels,
+        });
         let watcher: Weak<Server> = Arc::downgrade(&server);
         world.region().watch(watcher);
         server
@@ -125,7 +136,8 @@ impl Server {
             } else {
                 Some(server.answer(call, &mut work).await)
             };
-            server.record(work, answer.is_closed());
+            let ending = outcome.as_ref().map_or(Ending::TimedOut, Ending::of);
+            server.record(work, ending, answer.is_closed());
             let Some(outcome) = outcome else { return };
             if !latency.is_zero() && !answer.is_closed() {
                 server.world.sleep(latency).await;
@@ -137,11 +149,14 @@ impl Server {
     }
 
     /// Records the end of a call's work; `abandoned` if its caller no longer waits.
-    fn record(&self, work: Work, abandoned: bool) {
+    fn record(&self, work: Work, ending: Ending, abandoned: bool) {
         let now = self.world.now();
         let fate = work.fate.unwrap_or(Fate::Cancelled);
         let in_vain = abandoned || work.deadline.is_some_and(|deadline| deadline < now);
         self.recorder.ended(fate, now.since(work.arrived), in_vain);
+        if self.keeps_latencies {
+            self.recorder.answered(work.caller.as_ref(), ending, now.since(work.arrived));
+        }
         let so_far = || work.began.map_or(Span::ZERO, |began| now.since(began));
         let worker = work.served.unwrap_or_else(so_far);
         // What was refused, or left the queue, took no worker's time.

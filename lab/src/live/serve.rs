@@ -58,6 +58,7 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
     let clock = Clock::live(LiveClock::new(UNIX_EPOCH + Duration::from_nanos(origin), fleet.speed));
     let sample = topology.record.sample;
     let recorder = Recorder::new(clock, instance.origin(), topology.record.histograms);
+    recorder.keep_server_latencies();
     let world = enter_world(&fleet, topology, instance, clock, recorder)?;
     (kind.start)(world.clone()).await.map_err(|error| error.to_string())?;
     say(&FromInstance::Started);

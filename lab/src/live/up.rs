@@ -10,7 +10,7 @@ use eastfall_fabric::clock::Clock;
 use eastfall_fabric::engine::live::LiveClock;
 use eastfall_fabric::fleet::Fleet;
 use eastfall_fabric::network::directory::Directory;
-use eastfall_fabric::record::{Layout, Results};
+use eastfall_fabric::record::{Layout, Report, Results};
 use eastfall_topology::time::{Moment, Span};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +25,8 @@ use crate::conclusion::Conclusion;
 use crate::control::endpoint::{Board, Endpoint};
 use crate::failure::Failure;
 use crate::journal::LabJournal;
+use crate::metrics::server::MetricsServer;
+use crate::metrics::{self, FleetMetrics};
 use crate::run_folder::{Mode, RunWriter};
 use crate::session::Session;
 use crate::show;
@@ -78,10 +80,12 @@ struct Launched {
     results: Results,
     writer: RunWriter,
     journal: LabJournal,
+    metrics: Arc<FleetMetrics>,
 }
 
 async fn launch(arguments: &cli::Up, session: Session) -> Result<u8, Failure> {
     let (network, control) = take_network(session.topology.region.port).await?;
+    let scrapes = metrics::server::listen(arguments.metrics).await?;
     let directory = Directory::new(&session.topology, network)?;
     let folder = session.folder(arguments.scenario.out.as_deref());
     let writer = RunWriter::create(&folder, &session.description)?;
@@ -101,9 +105,13 @@ async fn launch(arguments: &cli::Up, session: Session) -> Result<u8, Failure> {
             return Err(failure);
         }
     };
-    let results = Results::new(Layout::of(&session.topology));
+    let layout = Layout::of(&session.topology);
+    let metrics = FleetMetrics::new(&session, &supervisor, clock, layout.clone());
+    let metrics_server = MetricsServer::open(scrapes, Arc::clone(&metrics))?;
+    tell(&format!("metrics: http://{}/metrics", metrics_server.address()));
+    let results = Results::new(layout);
     let journal = LabJournal::new(clock);
-    let launched = Launched { session, supervisor, notices, clock, results, writer, journal };
+    let launched = Launched { session, supervisor, notices, clock, results, writer, journal, metrics };
     live_through(arguments, launched, directory, control, &folder).await
 }
 
@@ -256,7 +264,7 @@ async fn live_through(
         launched.note(notice);
     }
     for report in launched.journal.0.take_last(end) {
-        launched.results.add(report);
+        launched.add(report);
     }
     let Launched { session, results, writer, .. } = launched;
     let conclusion = Conclusion::draw(&session, results, end, began.elapsed().as_secs_f64(), Some(writer))?;
@@ -310,9 +318,10 @@ impl Launched {
                 _ = ticks.tick() => {
                     let now = self.clock.now();
                     for report in self.journal.0.take(now) {
-                        self.results.add(report);
+                        self.add(report);
                     }
                     let tick = self.results.close(now.before(delay));
+                    self.metrics.note(&self.results);
                     board.note(&self.results, &tick.events);
                     self.writer.tick(&self.results, tick)?;
                     progress.show(&self.session, now, &self.results);
@@ -324,13 +333,18 @@ impl Launched {
         }
     }
 
+    fn add(&mut self, report: Report) {
+        self.metrics.add(&report);
+        self.results.add(report);
+    }
+
     fn note(&mut self, notice: Notice) {
         let journal = |kind: &str, instance: &str, reason: String| {
             self.journal.0.event(kind, &[("instance", instance.to_owned()), ("reason", reason)]);
         };
         match notice {
             Notice::Said(instance, message) => match message {
-                FromInstance::Report(report) => self.results.add(report),
+                FromInstance::Report(report) => self.add(report),
                 FromInstance::Done { number, result } => self.supervisor.note_done(number, result),
                 FromInstance::Started => {
                     self.supervisor.note_started(&instance);
@@ -339,7 +353,10 @@ impl Launched {
                 FromInstance::Failed { reason } => journal("instance.failed", &instance, reason),
                 FromInstance::Loaded => {}
             },
-            Notice::Died { instance, how } => journal("instance.died", &instance, how),
+            Notice::Died { instance, how } => {
+                self.metrics.died(&instance);
+                journal("instance.died", &instance, how);
+            }
         }
     }
 }

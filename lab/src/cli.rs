@@ -103,6 +103,9 @@ pub struct Up {
     /// Where Prometheus may scrape the fleet. Default: 127.0.0.1:9464, or a free port if that is taken.
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<std::net::SocketAddr>,
+    /// The share of traces that are sent to OTEL_EXPORTER_OTLP_ENDPOINT, 0 to 1. Default: OTEL_TRACES_SAMPLER_ARG, or 0.01.
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    pub trace_ratio: Option<f64>,
     /// No page, plain progress: for scripts and continuous integration.
     #[arg(long)]
     pub headless: bool,

@@ -17,6 +17,7 @@ use tonic::Status;
 use crate::call::{Api, Call, CallFuture, Context, Handler, Outcome, SharedHandler};
 use crate::capacity::Station;
 use crate::record::{Ending, Fate, ServerRecorder};
+use crate::trace::{self, OpenSpan, Tracer, Value};
 use crate::world::{Watcher, World};
 
 /// A service time of its own for a call, given what it asks for; none for the service's usual one.
@@ -42,6 +43,7 @@ pub struct Server {
     recorder: ServerRecorder,
     /// Whether latencies are wanted. Asked once: in virtual time they never are.
     keeps_latencies: bool,
+    tracer: Option<Arc<Tracer>>,
     /// Work whose caller has gone is cancelled. A flag of its own, since every call asks.
     cancels: AtomicBool,
 }
@@ -66,6 +68,7 @@ impl Server {
             serving,
             recorder,
             keeps_latencies,
+            tracer: world.region().tracer(),
             cancels,
         });
         let watcher: Weak<Server> = Arc::downgrade(&server);
@@ -98,6 +101,9 @@ impl Server {
             let own_cost = self.serving.costs.as_ref().and_then(|costs| costs(&call));
             let slow = self.world.region().faults.slow_factor(instance, &self.world.instance().service);
             work.began = Some(place.begins());
+            if let (true, Some(trace)) = (slow != 1.0, &call.context.trace) {
+                trace.note("eastfall.fault", format!("is served {slow} times as slowly"));
+            }
             self.recorder.waited(place.waited());
             work.served = Some(place.serve(own_cost.as_ref(), slow).await.served);
         }
@@ -130,12 +136,21 @@ impl Server {
                 server.world.sleep(latency).await;
             }
             let mut work = Work::new(&call.context, server.world.now());
-            let outcome = if server.cancels.load(Ordering::Relaxed) {
+            let mut span = server.tracer.as_ref().map(|tracer| Box::new(tracer.serve(&call)));
+            let outcome = if let Some(span) = &span {
+                let mut call = call;
+                call.context.trace = Some(Arc::clone(span.context()));
+                let answering = server.answer_as_told(call, &mut work, &mut answer);
+                Box::pin(trace::beneath(Arc::clone(span.context()), answering)).await
+            } else if server.cancels.load(Ordering::Relaxed) {
                 // In a box, so that the tasks of servers that don't cancel stay small.
                 Box::pin(server.answer_while_wanted(call, &mut work, &mut answer)).await
             } else {
                 Some(server.answer(call, &mut work).await)
             };
+            if let Some(mut span) = span.take() {
+                server.close(&mut span, &work, outcome.as_ref(), answer.is_closed());
+            }
             let ending = outcome.as_ref().map_or(Ending::TimedOut, Ending::of);
             server.record(work, ending, answer.is_closed());
             let Some(outcome) = outcome else { return };
@@ -146,6 +161,31 @@ impl Server {
             let _ = answer.send(outcome);
         });
         wait
+    }
+
+    /// The same as servers of this capacity do it.
+    async fn answer_as_told(
+        &self,
+        call: Call,
+        work: &mut Work,
+        answer: &mut oneshot::Sender<Outcome>,
+    ) -> Option<Outcome> {
+        if self.cancels.load(Ordering::Relaxed) {
+            self.answer_while_wanted(call, work, answer).await
+        } else {
+            Some(self.answer(call, work).await)
+        }
+    }
+
+    /// Says on a call's span what became of it.
+    fn close(&self, span: &mut OpenSpan, work: &Work, outcome: Option<&Outcome>, abandoned: bool) {
+        if let Some(began) = work.began {
+            span.set("eastfall.queued_s", || Value::Float(began.since(work.arrived).as_secs_f64()));
+        }
+        span.set("eastfall.in_vain", || Value::Flag(abandoned));
+        if let Some(outcome) = outcome {
+            span.ended(outcome);
+        }
     }
 
     /// Records the end of a call's work; `abandoned` if its caller no longer waits.

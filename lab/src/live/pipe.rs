@@ -49,6 +49,17 @@ pub(crate) struct FleetFile {
     pub(crate) starts_at: u64,
     pub(crate) network: u8,
     pub(crate) run: PathBuf,
+    /// Where spans go, if anywhere. What is sent along with them may be a key, and stays in the environment.
+    #[serde(default)]
+    pub(crate) traces: Option<Traces>,
+}
+
+/// Where an instance's spans go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Traces {
+    pub(crate) endpoint: String,
+    /// The share of traces that are kept, 0..=1.
+    pub(crate) ratio: f64,
 }
 
 impl FleetFile {

@@ -17,7 +17,12 @@ use eastfall_topology::{Setting, Topology};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 
 use super::pipe::{FleetFile, FromInstance, ToInstance};
+use super::supervisor::wall_timeout;
+use super::traces;
 use crate::cli::{self, exit};
+
+/// How long the last spans may take to be sent, on the wall.
+const LAST_SPANS: Duration = Duration::from_millis(500);
 
 /// Is an instance until the supervisor says stop or goes away.
 pub fn serve(arguments: &cli::Serve) -> ExitCode {
@@ -60,6 +65,10 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
     let recorder = Recorder::new(clock, instance.origin(), topology.record.histograms);
     recorder.keep_server_latencies();
     let world = enter_world(&fleet, topology, instance, clock, recorder)?;
+    let exporter = match &fleet.traces {
+        Some(traces) => Some(traces::start(traces, &world, clock, origin)?),
+        None => None,
+    };
     (kind.start)(world.clone()).await.map_err(|error| error.to_string())?;
     say(&FromInstance::Started);
 
@@ -80,6 +89,10 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
     }
     for report in world.record().take_last(clock.now()) {
         say(&FromInstance::Report(report));
+    }
+    if let Some(exporter) = exporter {
+        // The last spans, if the collector takes them at once: the supervisor does not wait for long.
+        let _ = wall_timeout(LAST_SPANS, exporter.flush()).await;
     }
     Ok(())
 }

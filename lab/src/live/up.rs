@@ -16,10 +16,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fleet::LiveFleet;
-use super::pipe::{FleetFile, FromInstance};
+use super::pipe::{FleetFile, FromInstance, Traces};
 use super::preflight::{fitting_load, short_timers, take_network};
 use super::progress::Progress;
 use super::supervisor::{Notice, Supervisor};
+use super::traces;
 use crate::cli::{self, exit};
 use crate::conclusion::Conclusion;
 use crate::control::endpoint::{Board, Endpoint};
@@ -45,10 +46,11 @@ pub fn up(arguments: &cli::Up) -> Result<u8, Failure> {
     if !(arguments.speed.is_finite() && arguments.speed > 0.0) {
         return Err(Failure(format!("--speed {}: must be a number above zero", arguments.speed)));
     }
+    let traces = traces::wanted(arguments.trace_ratio)?;
     let session = load(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure(format!("the runtime can't be built: {error}")))?;
-    runtime.block_on(launch(arguments, session))
+    runtime.block_on(launch(arguments, session, traces))
 }
 
 /// The session, at a load that fits the machine unless one was asked for.
@@ -83,13 +85,16 @@ struct Launched {
     metrics: Arc<FleetMetrics>,
 }
 
-async fn launch(arguments: &cli::Up, session: Session) -> Result<u8, Failure> {
+async fn launch(arguments: &cli::Up, session: Session, traces: Option<Traces>) -> Result<u8, Failure> {
     let (network, control) = take_network(session.topology.region.port).await?;
     let scrapes = metrics::server::listen(arguments.metrics).await?;
     let directory = Directory::new(&session.topology, network)?;
     let folder = session.folder(arguments.scenario.out.as_deref());
     let writer = RunWriter::create(&folder, &session.description)?;
-    let fleet_file = write_fleet_file(&session, arguments.speed, network, &folder)?;
+    let fleet_file = write_fleet_file(&session, arguments.speed, network, &folder, traces.clone())?;
+    if let Some(Traces { endpoint, ratio }) = &traces {
+        tell(&format!("traces: {ratio} of them go to {endpoint}"));
+    }
     announce(&session, arguments.speed, &directory, &folder);
 
     let delays = session.topology.services.values().flat_map(|service| {
@@ -115,7 +120,13 @@ async fn launch(arguments: &cli::Up, session: Session) -> Result<u8, Failure> {
     live_through(arguments, launched, directory, control, &folder).await
 }
 
-fn write_fleet_file(session: &Session, speed: f64, network: u8, folder: &Path) -> Result<PathBuf, Failure> {
+fn write_fleet_file(
+    session: &Session,
+    speed: f64,
+    network: u8,
+    folder: &Path,
+    traces: Option<Traces>,
+) -> Result<PathBuf, Failure> {
     let run = std::fs::canonicalize(folder).map_err(|error| Failure::file(folder, error))?;
     let (topology_file, topology) = session.topology.source();
     let file = run.join("fleet.json");
@@ -129,6 +140,7 @@ fn write_fleet_file(session: &Session, speed: f64, network: u8, folder: &Path) -
         starts_at: session.scenario.timeline.time_of_day(Moment::START).as_nanos(),
         network,
         run,
+        traces,
     };
     fleet.write(&file)?;
     Ok(file)

@@ -138,7 +138,7 @@ try:
     assert all(attempt.error for attempt in attempts[:-1]), "all but the last have failed"
     say(f"a request of {request.service} has {len(attempts)} attempts beside each other")
     assert receiver.keys == {"secret"}, "headers are sent along"
-    files = [file for file in (work / "run").rglob("*") if file.is_file() and b"secret" in file.read_bytes()]
+    files = [file for file in (work / "run").rglob("*") if file.is_file() and "disks" not in file.parts and b"secret" in file.read_bytes()]
     assert not files, f"a key was written to {files}"
     seen = receiver.seen()
     say(f"{sum(len(spans) for spans in seen.values())} spans of {len(seen)} traces received")

@@ -145,7 +145,16 @@ impl Region {
         let faults = FaultTable::new(stream(seed, "faults"));
         let settings = ArcSwap::from_pointee(topology);
         let tracer = OnceLock::new();
-        Arc::new(Region { clock, seed, directory, faults, starts_at, tracer, settings, watchers: Mutex::default() })
+        Arc::new(Region {
+            clock,
+            seed,
+            directory,
+            faults,
+            starts_at,
+            tracer,
+            settings,
+            watchers: Mutex::default(),
+        })
     }
 
     /// Has calls traced, of clients and servers that are made from now on. The first tracer stays.

@@ -49,6 +49,8 @@ pub enum Command {
     Inject(Inject),
     /// Show the running fleet.
     Status(Status),
+    /// Watch the running fleet in a terminal.
+    Watch(Watch),
     /// Check a topology file, or draw its graph.
     Topology(TopologyCommand),
     /// Be one instance of a fleet (started by `up`).
@@ -216,6 +218,14 @@ pub struct Status {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `eastfall watch`
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Which of the running fleets.
+    #[command(flatten)]
+    pub which: Which,
 }
 
 /// `eastfall topology`

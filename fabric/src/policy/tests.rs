@@ -12,7 +12,7 @@ use eastfall_topology::{Backoff, Breaker, Concurrency, Hedge, Jitter, Policy, Re
 use tonic::{Code, Status};
 
 use super::Stack;
-use super::observer::lock;
+use super::observer::{Observer, lock};
 use crate::call::{Call, CallFuture, Codec, Handler, Method, Outcome, Payload, Rpc};
 use crate::clock::Clock;
 use crate::engine::sim;

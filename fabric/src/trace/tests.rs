@@ -102,7 +102,11 @@ fn what_a_fault_did_is_on_the_attempt_that_met_it() {
     let mut call = call();
     let _request = tracer.request(&mut call, "dynamodb");
     let attempt = tracer.attempt(&mut call, "dynamodb", 0);
-    call.context.trace.as_ref().unwrap().note("eastfall.fault", format!("is delayed by {}", Span::from_secs(3)));
+    call.context
+        .trace
+        .as_ref()
+        .unwrap()
+        .note("eastfall.fault", format!("is delayed by {}", Span::from_secs(3)));
     drop(attempt);
     let kept = kept.0.lock().unwrap();
     assert_eq!(attribute(&kept[0], "eastfall.fault"), Some(&Value::Text("is delayed by 3s".to_owned())));
@@ -115,6 +119,9 @@ async fn calls_of_a_handler_are_beneath_it_even_if_it_passes_nothing_on() {
     beneath(Arc::clone(server.context()), async { drop(tracer.request(&mut call(), "dynamodb")) }).await;
     drop(tracer.request(&mut call(), "dynamodb"));
     let kept = kept.0.lock().unwrap();
-    assert_eq!((kept[0].parent, kept[0].trace_id), (Some(server.context().span_id), server.context().trace_id));
+    assert_eq!(
+        (kept[0].parent, kept[0].trace_id),
+        (Some(server.context().span_id), server.context().trace_id)
+    );
     assert_eq!(kept[1].parent, None, "outside, a trace begins");
 }

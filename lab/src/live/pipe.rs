@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use eastfall_chaos::timeline::Timeline;
 use eastfall_fabric::fleet::Command;
 use eastfall_fabric::record::Report;
 use eastfall_topology::time::Span;
@@ -47,6 +48,8 @@ pub(crate) struct FleetFile {
     pub(crate) speed: f64,
     /// Local time of day at the start of the run, in nanoseconds since midnight.
     pub(crate) starts_at: u64,
+    /// When the incident began, RFC 3339 in its own offset, and how long before that the run does, in nanoseconds.
+    pub(crate) incident: (String, u64),
     pub(crate) network: u8,
     pub(crate) run: PathBuf,
     /// Where spans go, if anywhere. What is sent along with them may be a key, and stays in the environment.
@@ -78,6 +81,12 @@ impl FleetFile {
             self.settings.iter().filter_map(|setting| setting.parse().ok()).collect();
         let source = Source { file: &self.topology_file, text: &self.topology };
         Topology::load(source, &settings, kinds, self.load)
+    }
+
+    /// Dates of the incident.
+    pub(crate) fn timeline(&self) -> Result<Timeline, String> {
+        let (starts, lead) = &self.incident;
+        Timeline::new(starts, Span::from_nanos(*lead)).map_err(|error| error.to_string())
     }
 
     pub(crate) fn starts_at(&self) -> Span {

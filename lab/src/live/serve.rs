@@ -61,6 +61,7 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
 
     let Some(origin) = wait_for_begin(&mut input).await? else { return Ok(()) };
     let clock = Clock::live(LiveClock::new(UNIX_EPOCH + Duration::from_nanos(origin), fleet.speed));
+    crate::logging::begin(clock, fleet.timeline()?, &arguments.instance);
     let sample = topology.record.sample;
     let recorder = Recorder::new(clock, instance.origin(), topology.record.histograms);
     recorder.keep_server_latencies();
@@ -71,6 +72,7 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
     };
     (kind.start)(world.clone()).await.map_err(|error| error.to_string())?;
     say(&FromInstance::Started);
+    tracing::info!(speed = fleet.speed, "the instance serves");
 
     let mut ticks = clock.interval(sample);
     loop {
@@ -90,6 +92,7 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
     for report in world.record().take_last(clock.now()) {
         say(&FromInstance::Report(report));
     }
+    tracing::info!("the instance was told to stop");
     if let Some(exporter) = exporter {
         // The last spans, if the collector takes them at once: the supervisor does not wait for long.
         let _ = wall_timeout(LAST_SPANS, exporter.flush()).await;

@@ -41,7 +41,9 @@ fn wanted_by(
     }
     let Some(endpoint) = variable(TRACES_ENDPOINT).or_else(|| variable(ENDPOINT)) else { return Ok(None) };
     if let Some(protocol) = variable(PROTOCOL).filter(|protocol| protocol != "grpc") {
-        return Err(format!("{PROTOCOL}={protocol}: only grpc is spoken; unset it, or name a collector's gRPC port"));
+        return Err(format!(
+            "{PROTOCOL}={protocol}: only grpc is spoken; unset it, or name a collector's gRPC port"
+        ));
     }
     let ratio = match (ratio, variable(RATIO)) {
         (Some(ratio), _) => ratio,
@@ -65,7 +67,8 @@ pub(super) fn start(traces: &Traces, world: &World, clock: Clock, origin: u64) -
     let live = clock.as_live().ok_or("only a live clock has a wall's time to give spans")?;
     let settings =
         Settings { endpoint: traces.endpoint.clone(), headers: variable(HEADERS).unwrap_or_default() };
-    let exporter = Exporter::new(&settings, world.instance(), *live, origin).map_err(|error| error.to_string())?;
+    let exporter =
+        Exporter::new(&settings, world.instance(), *live, origin).map_err(|error| error.to_string())?;
     // Each life of an instance needs numbers of its own, in this run and in the next.
     let life = format!("{}/traces/{origin}/{}", world.instance().name, world.now().as_nanos());
     let rng = stream(world.region().seed, &life);
@@ -79,7 +82,8 @@ mod tests {
     use super::*;
 
     fn by(set: &[(&str, &str)], ratio: Option<f64>) -> Result<Option<Traces>, String> {
-        let find = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let find =
+            |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         wanted_by(find, ratio)
     }
 

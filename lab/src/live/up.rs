@@ -25,7 +25,8 @@ use crate::cli::{self, exit};
 use crate::conclusion::Conclusion;
 use crate::control::endpoint::{Board, Endpoint};
 use crate::failure::Failure;
-use crate::journal::LabJournal;
+use crate::journal::{LAB, LabJournal};
+use crate::logging;
 use crate::metrics::server::MetricsServer;
 use crate::metrics::{self, FleetMetrics};
 use crate::run_folder::{Mode, RunWriter};
@@ -110,6 +111,7 @@ async fn launch(arguments: &cli::Up, session: Session, traces: Option<Traces>) -
             return Err(failure);
         }
     };
+    logging::begin(clock, session.scenario.timeline, LAB);
     let layout = Layout::of(&session.topology);
     let metrics = FleetMetrics::new(&session, &supervisor, clock, layout.clone());
     let metrics_server = MetricsServer::open(scrapes, Arc::clone(&metrics))?;
@@ -127,6 +129,7 @@ fn write_fleet_file(
     folder: &Path,
     traces: Option<Traces>,
 ) -> Result<PathBuf, Failure> {
+    let timeline = session.scenario.timeline;
     let run = std::fs::canonicalize(folder).map_err(|error| Failure::file(folder, error))?;
     let (topology_file, topology) = session.topology.source();
     let file = run.join("fleet.json");
@@ -138,6 +141,7 @@ fn write_fleet_file(
         seed: session.seed,
         speed,
         starts_at: session.scenario.timeline.time_of_day(Moment::START).as_nanos(),
+        incident: (timeline.written(timeline.starts()), timeline.lead().as_nanos()),
         network,
         run,
         traces,

@@ -5,8 +5,8 @@ use eastfall_fabric::record::Latencies;
 /// Upper bounds in seconds: OpenTelemetry's advice for the duration of calls, which ends at 10 s, with some below for
 /// reads of a healthy store and some above for clients that wait through a blackout.
 pub(super) const BOUNDS: [f64; 20] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0,
-    300.0,
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    30.0, 60.0, 300.0,
 ];
 
 /// Durations by bound.

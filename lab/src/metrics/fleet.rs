@@ -45,8 +45,11 @@ const UNANSWERED: Metric = Metric::new(
     Kind::Counter,
     "Requests of a system's customers that failed, were rejected or timed out.",
 );
-const RETRIES: Metric =
-    Metric::new("eastfall_system_retries", Kind::Counter, "Attempts of a system's customers beyond the first.");
+const RETRIES: Metric = Metric::new(
+    "eastfall_system_retries",
+    Kind::Counter,
+    "Attempts of a system's customers beyond the first.",
+);
 const ERROR_SHARE: Metric = Metric::new(
     "eastfall_system_error_share",
     Kind::Gauge,
@@ -105,8 +108,10 @@ impl FleetMetrics {
     pub(crate) fn new(session: &Session, supervisor: &Supervisor, clock: Clock, layout: Layout) -> Arc<Self> {
         let speed = clock.as_live().map_or(1.0, LiveClock::speed);
         let instances = session.topology.services.values().flat_map(|service| {
-            let (name, system): (Arc<str>, Arc<str>) = (service.name.as_str().into(), service.system.as_str().into());
-            let of = move |instance: &String| (instance.as_str().into(), Arc::clone(&name), Arc::clone(&system));
+            let (name, system): (Arc<str>, Arc<str>) =
+                (service.name.as_str().into(), service.system.as_str().into());
+            let of =
+                move |instance: &String| (instance.as_str().into(), Arc::clone(&name), Arc::clone(&system));
             service.instances.iter().map(of).collect::<Vec<_>>()
         });
         let info = vec![
@@ -207,7 +212,8 @@ impl FleetMetrics {
         book.set(&SPEED, Labels::new(), self.clock.as_live().map_or(1.0, LiveClock::speed));
         book.set(&FAULTS, Labels::new(), faults);
         for (instance, service, system) in &self.instances {
-            let standing = self.supervisor.standing(instance).map_or(Standing::Down, |(standing, _)| standing);
+            let standing =
+                self.supervisor.standing(instance).map_or(Standing::Down, |(standing, _)| standing);
             for (state, name) in STATES {
                 // The lab's word, and so without a label that would make it the instance's.
                 let labels = vec![

@@ -101,7 +101,8 @@ fn whose(layout: &Layout, instance: &Arc<str>, service: &Arc<str>) -> Labels {
     if **service == *LAB {
         return Labels::new();
     }
-    let system = layout.services.get(service).map_or_else(|| Arc::clone(service), |role| Arc::clone(&role.system));
+    let system =
+        layout.services.get(service).map_or_else(|| Arc::clone(service), |role| Arc::clone(&role.system));
     vec![(INSTANCE, Arc::clone(instance)), ("service", Arc::clone(service)), ("system", system)]
 }
 
@@ -151,10 +152,7 @@ fn of_service(series: &str, kind: Kind) -> Metric {
 
 fn add_edge(book: &mut Book, layout: &Layout, report: &EdgeReport) {
     let own = whose(layout, &report.instance, &report.caller);
-    let edge = with(
-        &own,
-        [("caller", Arc::clone(&report.caller)), ("callee", Arc::clone(&report.callee))],
-    );
+    let edge = with(&own, [("caller", Arc::clone(&report.caller)), ("callee", Arc::clone(&report.callee))]);
     let tally = &report.tally;
     for (ending, name) in ENDINGS {
         let labels = || with(&edge, [("ending", name.into())]);
@@ -220,7 +218,10 @@ fn add_served(book: &mut Book, layout: &Layout, report: &ServedReport) {
 }
 
 fn graph(own: &Labels, client: &Arc<str>, server: &Arc<str>) -> Labels {
-    with(own, [("client", Arc::clone(client)), ("server", Arc::clone(server)), ("connection_type", "".into())])
+    with(
+        own,
+        [("client", Arc::clone(client)), ("server", Arc::clone(server)), ("connection_type", "".into())],
+    )
 }
 
 fn rpc(own: &Labels, server: Option<&Arc<str>>, answered: bool) -> Labels {

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use eastfall_fabric::record::{
-    Aggregate, EdgeReport, Ending, Event, Histograms, Latencies, Layout, Measure, Reading, Report, Role, Sample,
-    ServedReport, Tally,
+    Aggregate, EdgeReport, Ending, Event, Histograms, Latencies, Layout, Measure, Reading, Report, Role,
+    Sample, ServedReport, Tally,
 };
 use eastfall_topology::time::{Moment, Span};
 
@@ -60,7 +60,9 @@ fn edge(instance: &str) -> Report {
         tally.attempts.add(ending);
     }
     let histograms: Histograms =
-        [(Measure::ActualOk, latencies(&[3, 40])), (Measure::ActualFailed, latencies(&[1_000]))].into_iter().collect();
+        [(Measure::ActualOk, latencies(&[3, 40])), (Measure::ActualFailed, latencies(&[1_000]))]
+            .into_iter()
+            .collect();
     Report::Edge(EdgeReport {
         at: Moment::START,
         caller: "dwfm".into(),
@@ -176,7 +178,10 @@ fn the_dead_hold_nothing_but_their_counts_stay() {
     reports::add(&mut book, &layout, &report);
     book.forget_gauges("dwfm-1");
     let text = book.write(Format::Text, &Whose::Everybodys);
-    assert!(text.contains("eastfall_service_served_total{") && !text.contains("eastfall_service_queue"), "{text}");
+    assert!(
+        text.contains("eastfall_service_served_total{") && !text.contains("eastfall_service_queue"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -196,8 +201,10 @@ fn parts_are_disjoint_and_together_the_whole() {
         let text = page(&reports, Format::Text, &whose);
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
     };
-    let mut parts: Vec<String> =
-        [Whose::Instances("dwfm-1"), Whose::Instances("dwfm-2"), Whose::Labs].into_iter().flat_map(lines).collect();
+    let mut parts: Vec<String> = [Whose::Instances("dwfm-1"), Whose::Instances("dwfm-2"), Whose::Labs]
+        .into_iter()
+        .flat_map(lines)
+        .collect();
     let mut whole = lines(Whose::Everybodys);
     parts.sort();
     whole.sort();

@@ -75,14 +75,25 @@ impl Settings {
 
     fn headers(&self) -> Result<Headers, ExportError> {
         let pairs = self.headers.split(',').map(str::trim).filter(|pair| !pair.is_empty());
-        let read = |(number, pair): (usize, &str)| {
+        let read = |pair: &str| {
             let (name, value) = pair.split_once('=')?;
-            let name = MetadataKey::from_bytes(name.trim().to_ascii_lowercase().as_bytes());
-            Some((name.ok()?, value.trim().parse().ok()?)).ok_or(number).ok()
+            let name = MetadataKey::from_bytes(name.trim().to_ascii_lowercase().as_bytes()).ok()?;
+            Some((name, percent_decoded(value.trim())?.parse().ok()?))
         };
-        let check = |(number, pair)| read((number, pair)).ok_or(ExportError::Header(number));
-        pairs.zip(1..).map(|(pair, number)| check((number, pair))).collect()
+        pairs.zip(1..).map(|(pair, number)| read(pair).ok_or(ExportError::Header(number))).collect()
     }
+}
+
+/// The text behind `Basic%20abc`: values are written as in W3C's baggage. None if a `%` is followed by no number.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (number, rest) = (part.get(..2)?, part.get(2..)?);
+        bytes.push(u8::from_str_radix(number, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Sends an instance's spans. Clones send the same ones.
@@ -216,5 +227,37 @@ impl Sink for Exporter {
 impl std::fmt::Debug for Exporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Exporter")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(text: &str) -> Result<Vec<(String, String)>, ExportError> {
+        let settings = Settings { endpoint: "http://127.0.0.1:4317".to_owned(), headers: text.to_owned() };
+        let pair = |(name, value): &(MetadataKey<Ascii>, MetadataValue<Ascii>)| {
+            (name.to_string(), value.to_str().unwrap_or_default().to_owned())
+        };
+        Ok(settings.headers()?.iter().map(pair).collect())
+    }
+
+    #[test]
+    fn headers_are_read_as_opentelemetry_writes_them() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(headers(""), Ok(vec![]));
+        assert_eq!(
+            headers("Authorization=Basic%20YTpi, x-team=lab=1"),
+            Ok(vec![pair("authorization", "Basic YTpi"), pair("x-team", "lab=1")])
+        );
+    }
+
+    #[test]
+    fn a_header_that_can_not_be_sent_is_named_by_its_number() {
+        for text in ["a=1,b", "a=1,b c=2", "a=1,b=%2", "a=1,b=%zz", "a=1,b=%0a"] {
+            let refused = headers(text).unwrap_err();
+            assert_eq!(refused, ExportError::Header(2), "{text}");
+            assert!(!refused.to_string().contains("a=1"), "{refused}");
+        }
     }
 }

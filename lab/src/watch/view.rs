@@ -196,7 +196,7 @@ impl View {
         let down =
             down.map(|instance| Line::from(format!("✖ {} is {}", instance.name, instance.state)).red());
         let fault = |fault: &eastfall_proto::control::FaultStatus| {
-            format!("⚡ {} since {}", fault.fault, fault.since)
+            format!("! {} since {}", fault.fault, fault.since)
         };
         let faults = status.faults.iter().map(|one| Line::from(fault(one)).yellow());
         let settings = status.settings.iter().map(|setting| Line::from(format!("✎ {setting}")));

@@ -80,7 +80,7 @@ fn what_is_not_as_it_was_is_listed() {
     let screen = screen(&view(), 110, 30);
     line(&screen, &["1 of 2 instances up"]);
     line(&screen, &["✖ dwfm-2 is down"]);
-    line(&screen, &["⚡ slow 2x dwfm since 00:05"]);
+    line(&screen, &["! slow 2x dwfm since 00:05"]);
     line(&screen, &["✎ service.dwfm.admission=0.85"]);
     line(&screen, &["00:40:00", "breaker.opened", "dwfm (40 times)", "reason=expired"]);
     assert!(!line(&screen, &["lease.lost"]).contains("times"), "once is not told");

@@ -139,7 +139,8 @@ impl View {
         let status = &self.status;
         let up = status.instances.iter().filter(|instance| instance.state == "up").count();
         let mut now = vec![
-            Span::from(status.now.replace('T', " ")).bold(),
+            // To the second: the rest only flickers.
+            Span::from(status.now.get(..19).unwrap_or(&status.now).replace('T', " ")).bold(),
             Span::from(format!("  {}x  {}", status.speed, status.scenario)),
         ];
         if self.paused {
@@ -195,9 +196,8 @@ impl View {
         let down = status.instances.iter().filter(|instance| instance.state != "up");
         let down =
             down.map(|instance| Line::from(format!("✖ {} is {}", instance.name, instance.state)).red());
-        let fault = |fault: &eastfall_proto::control::FaultStatus| {
-            format!("! {} since {}", fault.fault, fault.since)
-        };
+        let fault =
+            |fault: &eastfall_proto::control::FaultStatus| format!("! {} since {}", fault.fault, fault.since);
         let faults = status.faults.iter().map(|one| Line::from(fault(one)).yellow());
         let settings = status.settings.iter().map(|setting| Line::from(format!("✎ {setting}")));
         down.chain(faults).chain(settings).collect()

@@ -17,6 +17,7 @@ pub mod record;
 pub mod rng;
 pub mod simulation;
 pub mod token_bucket;
+pub mod trace;
 pub mod world;
 
 pub use eastfall_proto::call;

@@ -17,6 +17,7 @@
 //! | concurrency: shed, queue, adapt | [`concurrency`] |
 //! | rate limit | [`rate`] |
 //! | client throttle | [`throttle`] |
+//! | a span for each attempt, if anybody traces | [`tracing`] |
 //! | time-out of an attempt, telling the callee the deadline | [`timeout`] |
 
 pub mod attempt;
@@ -34,6 +35,7 @@ mod state;
 mod tests;
 pub mod throttle;
 pub mod timeout;
+pub mod tracing;
 pub mod transport;
 mod window;
 
@@ -49,15 +51,16 @@ use futures_util::FutureExt as _;
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 
 pub use self::breaker::BreakerState;
-pub use self::observer::OnEvent;
+pub use self::observer::{EdgeTracing, Observer, OnEvent};
 
 use self::attempt::{Attempt, AttemptResult, Failure};
 use self::deadline::DeadlineLayer;
 use self::gate::GateLayer;
 use self::hedge::HedgeLayer;
-use self::observer::{Observer, lock};
+use self::observer::lock;
 use self::state::{Random, State};
 use self::timeout::TimeoutLayer;
+use self::tracing::TraceLayer;
 use self::transport::Transport;
 use crate::call::{Call, Outcome, Payload, SharedHandler};
 use crate::clock::Clock;
@@ -90,20 +93,14 @@ impl Stack {
         recorder: EdgeRecorder,
         transport: SharedHandler,
     ) -> Self {
-        Stack::with_events(clock, rng, policy, recorder, None, transport)
+        let observer = Observer { clock, recorder, on_event: None, tracing: None };
+        Stack::observed(observer, rng, policy, transport)
     }
 
-    /// The same, with somebody to tell of changes of state: `breaker.opened` (`reason`, `open_for`),
-    /// `breaker.half-open` and `breaker.closed`.
-    pub fn with_events(
-        clock: Clock,
-        rng: Rng,
-        policy: &Policy,
-        recorder: EdgeRecorder,
-        on_event: Option<OnEvent>,
-        transport: SharedHandler,
-    ) -> Self {
-        let observer = Arc::new(Observer { clock, recorder, on_event });
+    /// The same, with an observer that may have somebody to tell of changes of state (`breaker.opened` with `reason` and
+    /// `open_for`, `breaker.half-open` and `breaker.closed`), and a tracer.
+    pub fn observed(observer: Observer, rng: Rng, policy: &Policy, transport: SharedHandler) -> Self {
+        let observer = Arc::new(observer);
         let random = Random::new(rng);
         let transport = Transport(transport);
         let state = State::new(policy, None, &observer, &random);
@@ -119,15 +116,21 @@ impl Stack {
     /// # Errors
     /// The status of the last attempt, or of the policy that refused to send: `unavailable` (breaker, throttle),
     /// `resource-exhausted` (limit, rate) or `deadline-exceeded`, with a message that begins with the policy's name.
-    pub async fn call(&self, call: Call, intended: Moment) -> Outcome {
+    pub async fn call(&self, mut call: Call, intended: Moment) -> Outcome {
         let started = self.observer.now();
+        let tracing = self.observer.tracing.as_ref();
+        let mut span = tracing.map(|tracing| Box::new(tracing.tracer.request(&mut call, &tracing.callee)));
         let mut request =
             RequestRecord { observer: &self.observer, intended, started, ending: Ending::TimedOut };
         // The guard of the swap must not be held while waiting: a policy that is replaced is kept alive by its calls.
         let sent = self.built.load().layers.send(Attempt::first(call));
         let result = sent.await;
         request.ending = result.as_ref().map_or_else(Failure::ending, |_| Ending::Ok);
-        result.map_err(Failure::into)
+        let outcome = result.map_err(Failure::into);
+        if let Some(span) = &mut span {
+            span.ended_with(request.ending, outcome.as_ref().err());
+        }
+        outcome
     }
 
     /// Puts another policy in force. Calls under way end under the old one; the state of budget, breaker, limits and
@@ -199,6 +202,8 @@ fn layers(
         .layer(GateLayer::new(state.throttle.as_ref()))
         // Within all that refuses, so that an attempt is what was sent; around the time-out, so that it has an ending.
         .layer(GateLayer::new(Some(&state.recording)))
+        // Next to the time-out, whose end is the attempt's.
+        .layer(TraceLayer::new(observer))
         // Innermost: it starts when the attempt is sent, and everybody around sees it as an ending.
         .layer(TimeoutLayer::new(clock, policy.timeout, policy.propagate_deadline))
         .service(transport);

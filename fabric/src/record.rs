@@ -31,7 +31,8 @@ pub use latency::{Histograms, Latencies, LatencyError, Measure};
 pub use layout::{EdgeKey, Layout, Role};
 pub use recorder::{Origin, Recorder};
 pub use report::{
-    Aggregate, Breakers, EdgeReport, Endings, Event, Reading, Report, Sample, Tally, Waste, WasteReport,
+    Aggregate, Breakers, EdgeReport, Endings, Event, Reading, Report, Sample, ServedReport, Tally, Waste,
+    WasteReport,
 };
 pub use results::{Interval, Results, Tick};
 pub use series::Series;

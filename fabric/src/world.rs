@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use eastfall_topology::time::{Moment, Span};
@@ -23,6 +23,7 @@ use crate::network::server::{Server, Serving};
 use crate::network::{ConnectError, Connection, Forwarder};
 use crate::record::{Origin, Recorder};
 use crate::rng::{Rng, stream};
+use crate::trace::Tracer;
 
 /// Who an instance is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +127,7 @@ pub struct Region {
     pub faults: FaultTable,
     /// Time of day (local, of the incident) at the start of the run.
     pub starts_at: Span,
+    tracer: OnceLock<Arc<Tracer>>,
     settings: ArcSwap<Topology>,
     /// Told of every change of the settings.
     watchers: Mutex<Vec<Weak<dyn Watcher>>>,
@@ -148,7 +150,27 @@ impl Region {
     ) -> Arc<Self> {
         let faults = FaultTable::new(stream(seed, "faults"));
         let settings = ArcSwap::from_pointee(topology);
-        Arc::new(Region { clock, seed, directory, faults, starts_at, settings, watchers: Mutex::default() })
+        let tracer = OnceLock::new();
+        Arc::new(Region {
+            clock,
+            seed,
+            directory,
+            faults,
+            starts_at,
+            tracer,
+            settings,
+            watchers: Mutex::default(),
+        })
+    }
+
+    /// Has calls traced, of clients and servers that are made from now on. The first tracer stays.
+    pub fn trace_with(&self, tracer: Arc<Tracer>) {
+        let _first_stays = self.tracer.set(tracer);
+    }
+
+    /// Who traces calls, if anybody does.
+    pub(crate) fn tracer(&self) -> Option<Arc<Tracer>> {
+        self.tracer.get().cloned()
     }
 
     /// The topology in force.

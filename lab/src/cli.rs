@@ -59,6 +59,8 @@ pub enum Command {
     Inject(Inject),
     /// Show the running fleet.
     Status(Status),
+    /// Watch the running fleet in a terminal.
+    Watch(Watch),
     /// Check a topology file, or draw its graph.
     Topology(TopologyCommand),
     /// Be one instance of a fleet (started by `up`).
@@ -110,6 +112,12 @@ pub struct Up {
     /// How many times faster than the wall the incident's time runs.
     #[arg(long, value_name = "N", default_value_t = 60.0)]
     pub speed: f64,
+    /// Where Prometheus may scrape the fleet. Default: 127.0.0.1:9464, or a free port if that is taken.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// The share of traces that are sent to OTEL_EXPORTER_OTLP_ENDPOINT, 0 to 1. Default: OTEL_TRACES_SAMPLER_ARG, or 0.01.
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    pub trace_ratio: Option<f64>,
     /// Plain progress, a line now and then: for scripts and continuous integration.
     #[arg(long)]
     pub headless: bool,
@@ -299,6 +307,14 @@ pub struct Status {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `eastfall watch`
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Which of the running fleets.
+    #[command(flatten)]
+    pub which: Which,
 }
 
 /// `eastfall topology`

@@ -5,7 +5,7 @@
 
 pub mod client;
 pub(crate) mod endpoint;
-mod registry;
+pub(crate) mod registry;
 
 /// The metadata key in which a caller shows the fleet's token.
 pub(crate) const TOKEN: &str = "eastfall-token";

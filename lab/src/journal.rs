@@ -5,6 +5,9 @@ use eastfall_fabric::clock::Clock;
 use eastfall_fabric::record::{Origin, Recorder};
 use eastfall_topology::time::Span;
 
+/// The system and service under which the lab's own events are.
+pub(crate) const LAB: &str = "lab";
+
 /// The recorder of the lab itself.
 #[derive(Clone)]
 pub struct LabJournal(pub Recorder);
@@ -12,7 +15,7 @@ pub struct LabJournal(pub Recorder);
 impl LabJournal {
     /// An empty one.
     pub fn new(clock: Clock) -> Self {
-        let origin = Origin { system: "lab".into(), service: "lab".into(), instance: "controller".into() };
+        let origin = Origin { system: LAB.into(), service: LAB.into(), instance: "controller".into() };
         LabJournal(Recorder::new(clock, origin, Span::MAX))
     }
 }

@@ -12,4 +12,5 @@ mod preflight;
 mod progress;
 pub mod serve;
 pub(crate) mod supervisor;
+mod traces;
 pub mod up;

@@ -12,13 +12,16 @@ use eastfall::failure::Failure;
 use eastfall::run_folder::{Mode, RunFolder, RunWriter};
 use eastfall::session::{self, Session};
 use eastfall::simulate::{Options, simulate};
-use eastfall::{control, explain, export, import, interrupt, live, page, score, show, sweep};
+use eastfall::{control, explain, export, import, interrupt, live, logging, page, score, show, sweep, watch};
 use eastfall_topology::time::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging();
+    if let Err(failure) = logging::start() {
+        eprintln!("{failure}");
+        return ExitCode::from(exit::USAGE);
+    }
     let outcome = match cli.command {
         Command::Run(arguments) => run(&arguments),
         Command::Compare(arguments) => compare(&arguments),
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export(&arguments),
         Command::Topology(arguments) => topology(arguments.what),
         Command::Status(arguments) => print(control::client::status(&arguments)),
+        Command::Watch(arguments) => watch::watch(&arguments).map(|()| exit::DONE),
         Command::Set(arguments) => print(control::client::set(&arguments)),
         Command::Inject(arguments) => print(control::client::inject(&arguments)),
     };
@@ -41,16 +45,6 @@ fn main() -> ExitCode {
             ExitCode::from(exit::USAGE)
         }
     }
-}
-
-/// Logs go to standard error, which in an instance of a fleet is a file of its own.
-fn start_logging() {
-    use tracing_subscriber::{filter::Targets, prelude::*};
-    let level = std::env::var("EASTFALL_LOG").ok().and_then(|level| level.parse().ok());
-    let ours = Targets::new().with_default(level.unwrap_or(tracing::Level::WARN));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
-    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
 }
 
 fn print(text: Result<String, Failure>) -> Result<u8, Failure> {

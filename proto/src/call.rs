@@ -15,6 +15,8 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::{Code, Request, Status};
 
+use crate::trace::Trace;
+
 /// A message of any type, shared: cloning it for a retry copies a pointer.
 #[derive(Clone)]
 pub struct Payload(Arc<dyn Any + Send + Sync>);
@@ -130,6 +132,8 @@ pub struct Context {
     pub attempt: u32,
     /// Name of the calling service.
     pub caller: Option<Arc<str>>,
+    /// The span above, if anybody traces.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// One RPC on its way.
@@ -139,7 +143,7 @@ pub struct Call {
     pub method: &'static Method,
     /// The request.
     pub body: Payload,
-    /// Deadline, attempt, caller.
+    /// Deadline, attempt, caller, trace.
     pub context: Context,
 }
 
@@ -204,6 +208,8 @@ impl std::error::Error for WireError {
 const DEADLINE: &str = "eastfall-deadline";
 const ATTEMPT: &str = "eastfall-attempt";
 const CALLER: &str = "eastfall-caller";
+/// W3C's name, so that other people's clients and servers take part.
+const TRACE: &str = "traceparent";
 
 impl Context {
     fn from_metadata(metadata: &tonic::metadata::MetadataMap) -> Self {
@@ -212,6 +218,7 @@ impl Context {
             deadline: text(DEADLINE).and_then(|text| text.parse().ok()),
             attempt: text(ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or(0),
             caller: text(CALLER).map(Arc::from),
+            trace: text(TRACE).and_then(|text| text.parse().ok()).map(Arc::new),
         }
     }
 
@@ -229,6 +236,9 @@ impl Context {
         }
         if let Some(caller) = &self.caller {
             put(CALLER, caller);
+        }
+        if let Some(trace) = &self.trace {
+            put(TRACE, &trace.to_string());
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod call;
 pub mod error;
 pub mod shared;
+pub mod trace;
 
 /// The descriptors of every API, for gRPC reflection and for calls by name.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::call::{Call, Context, Outcome, Rpc};
 use crate::dns::resolver::Resolver;
 use crate::network::route::{Route, Transport};
-use crate::policy::Stack;
+use crate::policy::{EdgeTracing, Observer, Stack};
 use crate::rng::stream;
 use crate::world::{Watcher, World};
 
@@ -171,14 +171,15 @@ impl Host {
             all.extend_from_slice(fields);
             events.event(kind, &all);
         };
-        let stack = Stack::with_events(
-            world.clock(),
-            rng("policies"),
-            &policy,
-            recorder.edge(caller, callee),
-            Some(Arc::new(on_event)),
-            Arc::new(Transport(Arc::clone(&route))),
-        );
+        let tracing = world.region().tracer().map(|tracer| EdgeTracing { tracer, callee: callee.into() });
+        let observer = Observer {
+            clock: world.clock(),
+            recorder: recorder.edge(caller, callee),
+            on_event: Some(Arc::new(on_event)),
+            tracing,
+        };
+        let transport = Arc::new(Transport(Arc::clone(&route)));
+        let stack = Stack::observed(observer, rng("policies"), &policy, transport);
         let edge =
             Arc::new(EdgeClient { caller: caller.as_str().into(), callee: callee.to_owned(), route, stack });
         let watcher: Weak<EdgeClient> = Arc::downgrade(&edge);

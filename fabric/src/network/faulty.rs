@@ -8,6 +8,7 @@ use crate::call::{Call, CallFuture};
 use crate::fault::Verdict;
 use crate::network::Connection;
 use crate::network::server::connection_reset;
+use crate::trace::Trace;
 use crate::world::World;
 
 /// Makes a call on a connection to `peer`, an instance of `callee`, under the faults in force on that way.
@@ -19,7 +20,11 @@ pub(crate) fn call(
     call: Call,
 ) -> CallFuture {
     let caller = world.instance();
-    match world.region().faults.verdict(&caller.name, &caller.service, peer, callee, call.method) {
+    let verdict = world.region().faults.verdict(&caller.name, &caller.service, peer, callee, call.method);
+    if let Some(trace) = &call.context.trace {
+        note(trace, &verdict);
+    }
+    match verdict {
         Verdict::Pass => connection.handle(call),
         Verdict::Fail(status) => Box::pin(async move { Err(status) }),
         Verdict::BlackHole => Box::pin(std::future::pending()),
@@ -34,4 +39,15 @@ pub(crate) fn call(
             Box::pin(async move { wait.await.unwrap_or_else(|_| Err(connection_reset())) })
         }
     }
+}
+
+/// Says on the attempt's span what it met.
+fn note(trace: &Trace, verdict: &Verdict) {
+    let met = match verdict {
+        Verdict::Pass => return,
+        Verdict::Fail(status) => format!("fails: {}", status.message()),
+        Verdict::BlackHole => "is swallowed".to_owned(),
+        Verdict::Delay(span) => format!("is delayed by {span}"),
+    };
+    trace.note("eastfall.fault", met);
 }

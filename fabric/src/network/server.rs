@@ -16,7 +16,8 @@ use tonic::Status;
 
 use crate::call::{Api, Call, CallFuture, Context, Handler, Outcome, SharedHandler};
 use crate::capacity::Station;
-use crate::record::{Fate, ServerRecorder};
+use crate::record::{Ending, Fate, ServerRecorder};
+use crate::trace::{self, OpenSpan, Tracer, Value};
 use crate::world::{Watcher, World};
 
 /// A service time of its own for a call, given what it asks for; none for the service's usual one.
@@ -40,6 +41,9 @@ pub struct Server {
     station: Option<Station>,
     serving: Serving,
     recorder: ServerRecorder,
+    /// Whether latencies are wanted. Asked once: in virtual time they never are.
+    keeps_latencies: bool,
+    tracer: Option<Arc<Tracer>>,
     /// Work whose caller has gone is cancelled. A flag of its own, since every call asks.
     cancels: AtomicBool,
 }
@@ -56,7 +60,17 @@ impl Server {
         let station = capacity.filter(|_| !serving.own_queue).map(|capacity| {
             Station::new(world.clock(), world.rng("service-times"), capacity, recorder.clone())
         });
-        let server = Arc::new(Server { world: world.clone(), apis, station, serving, recorder, cancels });
+        let keeps_latencies = recorder.keeps_latencies();
+        let server = Arc::new(Server {
+            world: world.clone(),
+            apis,
+            station,
+            serving,
+            recorder,
+            keeps_latencies,
+            tracer: world.region().tracer(),
+            cancels,
+        });
         let watcher: Weak<Server> = Arc::downgrade(&server);
         world.region().watch(watcher);
         server
@@ -87,6 +101,9 @@ impl Server {
             let own_cost = self.serving.costs.as_ref().and_then(|costs| costs(&call));
             let slow = self.world.region().faults.slow_factor(instance, &self.world.instance().service);
             work.began = Some(place.begins());
+            if let (true, Some(trace)) = (slow != 1.0, &call.context.trace) {
+                trace.note("eastfall.fault", format!("is served {slow} times as slowly"));
+            }
             self.recorder.waited(place.waited());
             work.served = Some(place.serve(own_cost.as_ref(), slow).await.served);
         }
@@ -119,13 +136,23 @@ impl Server {
                 server.world.sleep(latency).await;
             }
             let mut work = Work::new(&call.context, server.world.now());
-            let outcome = if server.cancels.load(Ordering::Relaxed) {
+            let mut span = server.tracer.as_ref().map(|tracer| Box::new(tracer.serve(&call)));
+            let outcome = if let Some(span) = &span {
+                let mut call = call;
+                call.context.trace = Some(Arc::clone(span.context()));
+                let answering = server.answer_as_told(call, &mut work, &mut answer);
+                Box::pin(trace::beneath(Arc::clone(span.context()), answering)).await
+            } else if server.cancels.load(Ordering::Relaxed) {
                 // In a box, so that the tasks of servers that don't cancel stay small.
                 Box::pin(server.answer_while_wanted(call, &mut work, &mut answer)).await
             } else {
                 Some(server.answer(call, &mut work).await)
             };
-            server.record(work, answer.is_closed());
+            if let Some(mut span) = span.take() {
+                server.close(&mut span, &work, outcome.as_ref(), answer.is_closed());
+            }
+            let ending = outcome.as_ref().map_or(Ending::TimedOut, Ending::of);
+            server.record(work, ending, answer.is_closed());
             let Some(outcome) = outcome else { return };
             if !latency.is_zero() && !answer.is_closed() {
                 server.world.sleep(latency).await;
@@ -136,12 +163,40 @@ impl Server {
         wait
     }
 
+    /// The same as servers of this capacity do it.
+    async fn answer_as_told(
+        &self,
+        call: Call,
+        work: &mut Work,
+        answer: &mut oneshot::Sender<Outcome>,
+    ) -> Option<Outcome> {
+        if self.cancels.load(Ordering::Relaxed) {
+            self.answer_while_wanted(call, work, answer).await
+        } else {
+            Some(self.answer(call, work).await)
+        }
+    }
+
+    /// Says on a call's span what became of it.
+    fn close(&self, span: &mut OpenSpan, work: &Work, outcome: Option<&Outcome>, abandoned: bool) {
+        if let Some(began) = work.began {
+            span.set("eastfall.queued_s", || Value::Float(began.since(work.arrived).as_secs_f64()));
+        }
+        span.set("eastfall.in_vain", || Value::Flag(abandoned));
+        if let Some(outcome) = outcome {
+            span.ended(outcome);
+        }
+    }
+
     /// Records the end of a call's work; `abandoned` if its caller no longer waits.
-    fn record(&self, work: Work, abandoned: bool) {
+    fn record(&self, work: Work, ending: Ending, abandoned: bool) {
         let now = self.world.now();
         let fate = work.fate.unwrap_or(Fate::Cancelled);
         let in_vain = abandoned || work.deadline.is_some_and(|deadline| deadline < now);
         self.recorder.ended(fate, now.since(work.arrived), in_vain);
+        if self.keeps_latencies {
+            self.recorder.answered(work.caller.as_ref(), ending, now.since(work.arrived));
+        }
         let so_far = || work.began.map_or(Span::ZERO, |began| now.since(began));
         let worker = work.served.unwrap_or_else(so_far);
         // What was refused, or left the queue, took no worker's time.

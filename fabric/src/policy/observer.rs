@@ -10,6 +10,7 @@ use super::attempt::Refusal;
 use crate::clock::Clock;
 use crate::record::EdgeRecorder;
 use crate::rng::Rng;
+use crate::trace::Tracer;
 
 /// Takes the events of a stack: a constant kind such as `breaker.opened`, and fields.
 pub type OnEvent = Arc<dyn Fn(&'static str, &[(&'static str, String)]) + Send + Sync>;
@@ -22,6 +23,17 @@ pub struct Observer {
     pub recorder: EdgeRecorder,
     /// Where events go, if anywhere.
     pub on_event: Option<OnEvent>,
+    /// Who traces the edge's calls, if anybody does.
+    pub tracing: Option<EdgeTracing>,
+}
+
+/// Tracing of one edge.
+#[derive(Clone, Debug)]
+pub struct EdgeTracing {
+    /// Makes the spans.
+    pub tracer: Arc<Tracer>,
+    /// The called service.
+    pub callee: Arc<str>,
 }
 
 impl Observer {

@@ -12,7 +12,7 @@ use eastfall_topology::{Backoff, Breaker, Concurrency, Hedge, Jitter, Policy, Re
 use tonic::{Code, Status};
 
 use super::Stack;
-use super::observer::lock;
+use super::observer::{Observer, lock};
 use crate::call::{Call, CallFuture, Codec, Handler, Method, Outcome, Payload, Rpc};
 use crate::clock::Clock;
 use crate::engine::sim;
@@ -88,14 +88,13 @@ impl Edge {
         let origin =
             Origin { system: "caller".into(), service: "caller".into(), instance: "caller-1".into() };
         let recorder = Recorder::new(CLOCK, origin, Span::MAX);
-        let stack = Stack::with_events(
-            CLOCK,
-            stream(seed, "policies"),
-            policy,
-            recorder.edge("caller", "callee"),
-            Some(Arc::new(move |kind, _: &[_]| lock(&log).push(format!("{} {kind}", now_ms())))),
-            Arc::clone(&callee) as _,
-        );
+        let observer = Observer {
+            clock: CLOCK,
+            recorder: recorder.edge("caller", "callee"),
+            on_event: Some(Arc::new(move |kind, _: &[_]| lock(&log).push(format!("{} {kind}", now_ms())))),
+            tracing: None,
+        };
+        let stack = Stack::observed(observer, stream(seed, "policies"), policy, Arc::clone(&callee) as _);
         Edge { stack: Arc::new(stack), callee, recorder, events }
     }
 

@@ -45,6 +45,8 @@ struct Books {
     counts: IndexMap<Arc<str>, u64>,
     edges: IndexMap<EdgeKey, EdgeRecorder>,
     server: Option<ServerRecorder>,
+    /// Whether that keeps latencies.
+    server_latencies: bool,
     /// The number of the interval whose latencies are being recorded.
     latency_interval: u64,
 }
@@ -103,7 +105,18 @@ impl Recorder {
 
     /// The recorder of what this instance serves.
     pub fn server(&self) -> ServerRecorder {
-        self.books().server.get_or_insert_default().clone()
+        let mut books = self.books();
+        let keeps_latencies = books.server_latencies;
+        let server = books.server.get_or_insert_default();
+        if keeps_latencies {
+            server.keep_latencies();
+        }
+        server.clone()
+    }
+
+    /// Keeps how long the instance takes to answer, by caller, once it serves ([`ServerRecorder::keep_latencies`]).
+    pub fn keep_server_latencies(&self) {
+        self.books().server_latencies = true;
     }
 
     /// The instance has died, and this recorder goes on for the next one of that name: what it held is gone.
@@ -152,6 +165,9 @@ impl Recorder {
         }
         if let Some(server) = &books.server {
             reports.extend(server.take_wastes(at, &self.0.origin).into_iter().map(Report::Waste));
+            if latencies_due {
+                reports.extend(server.take_latencies(at, &self.0.origin).into_iter().map(Report::Served));
+            }
         }
         reports
     }
@@ -278,6 +294,29 @@ mod tests {
     }
 
     #[test]
+    fn a_server_keeps_latencies_only_if_asked_and_hands_them_over_once() {
+        let served = |reports: &[Report]| -> Vec<(u64, u64)> {
+            let of = |report: &Report| match report {
+                Report::Served(served) => Some((served.answered.count(), served.unanswered.count())),
+                _ => None,
+            };
+            reports.iter().filter_map(of).collect()
+        };
+        let caller: Arc<str> = "customers".into();
+        let recorder = recorder();
+        recorder.server().answered(Some(&caller), Ending::Ok, Span::from_millis(2));
+        assert_eq!(served(&recorder.take_last(at(10))), [], "nobody asked");
+        recorder.keep_server_latencies();
+        for ending in [Ending::Ok, Ending::Failed, Ending::TimedOut] {
+            recorder.server().answered(Some(&caller), ending, Span::from_millis(2));
+        }
+        assert_eq!(served(&recorder.take(at(20))), [], "not due yet");
+        assert_eq!(served(&recorder.take(at(60))), [(1, 2)]);
+        recorder.server().answered(Some(&caller), Ending::Ok, Span::from_millis(2));
+        assert_eq!(served(&recorder.take_last(at(70))), [(1, 0)], "and it goes on after that");
+    }
+
+    #[test]
     fn a_flood_of_events_is_cut_and_counted() {
         let recorder = recorder();
         for _ in 0..EVENTS_AT_MOST + 5 {
@@ -297,6 +336,8 @@ mod tests {
         recorder.count("expired", 1);
         recorder.server().ended(Fate::Served, Span::from_secs(1), true);
         recorder.server().wasted(Some(&"customers".into()), Span::from_millis(3));
+        recorder.keep_server_latencies();
+        recorder.server().answered(Some(&"customers".into()), Ending::Ok, Span::from_millis(2));
         let edge = recorder.edge("dwfm", "dynamodb");
         edge.request(Ending::Failed, at(1), at(1), at(2));
         edge.short_circuited("breaker");

@@ -6,7 +6,7 @@ use eastfall_topology::time::{Moment, Span};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{EdgeKey, Ending, Histograms};
+use super::{EdgeKey, Ending, Histograms, Latencies};
 
 /// One piece of news from an instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum Report {
     Edge(EdgeReport),
     /// What its callee did in vain.
     Waste(WasteReport),
+    /// How long its callee took, as that sees it itself: for those who watch a live fleet.
+    Served(ServedReport),
 }
 
 /// A change of state that matters.
@@ -111,6 +113,22 @@ pub struct WasteReport {
     pub instance: Arc<str>,
     /// What was wasted.
     pub waste: Waste,
+}
+
+/// How long requests of one caller were at one serving instance, since this was last handed over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServedReport {
+    /// The end of the sampling interval.
+    #[serde(with = "nanos")]
+    pub at: Moment,
+    /// The calling service, and the one that served.
+    pub edge: EdgeKey,
+    /// The serving instance.
+    pub instance: Arc<str>,
+    /// Of those that were answered.
+    pub answered: Box<Latencies>,
+    /// Of those that were not: failed, refused or given up.
+    pub unanswered: Box<Latencies>,
 }
 
 /// Work done for nobody: its caller had given up before there was an answer.

@@ -141,6 +141,8 @@ impl Results {
             Report::Sample(sample) => self.add_sample(sample),
             Report::Edge(edge) => self.add_edge(edge),
             Report::Waste(waste) => self.add_waste(waste),
+            // A run folder has latencies as callers see them.
+            Report::Served(_) => {}
         }
     }
 

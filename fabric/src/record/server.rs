@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use eastfall_topology::time::{Moment, Span};
 
-use super::{Aggregate, EdgeKey, Origin, Reading, Waste, WasteReport};
+use super::{Aggregate, EdgeKey, Ending, Latencies, Origin, Reading, ServedReport, Waste, WasteReport};
 
 const LONGEST_WAIT: &str = "server.longest_wait_s";
 
@@ -69,6 +69,15 @@ struct Book {
     longest_wait: Span,
     /// By caller. A service has few, so they are looked for one by one.
     wastes: Vec<(Arc<str>, Waste)>,
+    /// By caller too, if anybody wants to know.
+    latencies: Option<Vec<(Arc<str>, ServedLatencies)>>,
+}
+
+/// How long requests were here, by whether they were answered.
+#[derive(Debug, Default)]
+struct ServedLatencies {
+    answered: Latencies,
+    unanswered: Latencies,
 }
 
 /// How many wait in an instance's queues, and since when.
@@ -141,13 +150,52 @@ impl ServerRecorder {
         }
     }
 
+    /// Keeps the latency of every request from now on, by caller. That is for those who watch a live fleet: run folders
+    /// have latencies as callers see them, and in virtual time nobody would look at these.
+    pub fn keep_latencies(&self) {
+        self.book().latencies.get_or_insert_default();
+    }
+
+    /// Whether it keeps latencies.
+    pub fn keeps_latencies(&self) -> bool {
+        self.book().latencies.is_some()
+    }
+
+    /// A request of a service of this name left after so long, and this is how it ended.
+    pub fn answered(&self, caller: Option<&Arc<str>>, ending: Ending, time: Span) {
+        let mut book = self.book();
+        let (Some(latencies), Some(caller)) = (&mut book.latencies, caller) else { return };
+        let index = latencies.iter().position(|(known, _)| known == caller).unwrap_or_else(|| {
+            latencies.push((Arc::clone(caller), ServedLatencies::default()));
+            latencies.len() - 1
+        });
+        let latencies = &mut latencies[index].1;
+        match ending {
+            Ending::Ok => latencies.answered.record(time),
+            _ => latencies.unanswered.record(time),
+        }
+    }
+
+    /// Hands over the latencies, if any are kept.
+    pub(super) fn take_latencies(&self, at: Moment, origin: &Origin) -> Vec<ServedReport> {
+        let taken = self.book().latencies.as_mut().map(std::mem::take).unwrap_or_default();
+        let report = |(caller, latencies): (Arc<str>, ServedLatencies)| ServedReport {
+            at,
+            edge: (caller, Arc::clone(&origin.service)),
+            instance: Arc::clone(&origin.instance),
+            answered: Box::new(latencies.answered),
+            unanswered: Box::new(latencies.unanswered),
+        };
+        taken.into_iter().map(report).collect()
+    }
+
     /// Hands over what came together until a moment.
     pub(super) fn take(&self, at: Moment) -> [Reading; NAMES.len()] {
         let mut book = self.book();
         book.queue.advance(at);
         let queue = Queue { sum: Span::ZERO, ..book.queue };
-        let wastes = std::mem::take(&mut book.wastes);
-        let book = std::mem::replace(&mut *book, Book { wastes, queue, ..Book::default() });
+        let (wastes, latencies) = (std::mem::take(&mut book.wastes), book.latencies.take());
+        let book = std::mem::replace(&mut *book, Book { wastes, latencies, queue, ..Book::default() });
         let counts = [book.served, book.refused, book.cancelled, book.late, book.waited, book.queued];
         let [served, refused, cancelled, late, waited, queued] = counts.map(|count| count as f64);
         let times = [book.wait, book.queue.sum, book.time, book.wasted, book.longest_wait];

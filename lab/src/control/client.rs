@@ -13,11 +13,11 @@ use super::registry::{FleetEntry, find};
 use crate::cli;
 use crate::failure::Failure;
 
-type Client = ControlClient<InterceptedService<Channel, Shows>>;
+pub(crate) type Client = ControlClient<InterceptedService<Channel, Shows>>;
 
 /// Shows the token with every call.
 #[derive(Clone)]
-struct Shows(tonic::metadata::MetadataValue<tonic::metadata::Ascii>);
+pub(crate) struct Shows(tonic::metadata::MetadataValue<tonic::metadata::Ascii>);
 
 impl tonic::service::Interceptor for Shows {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -75,7 +75,8 @@ fn talk<T>(
     })
 }
 
-async fn connect(fleet: &FleetEntry) -> Result<Client, Failure> {
+/// A client for a fleet.
+pub(crate) async fn connect(fleet: &FleetEntry) -> Result<Client, Failure> {
     let error = |error: &dyn std::fmt::Display| Failure(format!("the fleet at {}: {error}", fleet.address));
     let token =
         fleet.token.parse().map_err(|cause: tonic::metadata::errors::InvalidMetadataValue| error(&cause))?;
@@ -130,6 +131,7 @@ fn as_json(status: &StatusResponse) -> Result<String, Failure> {
         .map(|system| {
             serde_json::json!({
                 "name": system.name, "requests": system.requests, "failed": system.failed, "impaired": system.impaired,
+                "attempts": system.attempts, "retries": system.retries,
             })
         })
         .collect();
@@ -138,10 +140,19 @@ fn as_json(status: &StatusResponse) -> Result<String, Failure> {
         .iter()
         .map(|fault| serde_json::json!({ "id": fault.id, "fault": fault.fault, "since": fault.since }))
         .collect();
+    let events: Vec<_> = status
+        .events
+        .iter()
+        .map(|event| {
+            serde_json::json!({
+                "at": event.at, "kind": event.kind, "service": event.service, "text": event.text, "times": event.times,
+            })
+        })
+        .collect();
     let all = serde_json::json!({
         "scenario": status.scenario, "now": status.now, "speed": status.speed, "run": status.run,
         "name_server": status.name_server, "instances": instances, "systems": systems, "faults": faults,
-        "settings": status.settings,
+        "settings": status.settings, "events": events,
     });
     serde_json::to_string_pretty(&all).map(|text| text + "\n").map_err(|error| Failure(error.to_string()))
 }

@@ -1,6 +1,6 @@
 //! The server's side: it passes wishes on to the chaos controller, so that they appear in the run's events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use eastfall_fabric::network::directory::Directory;
 use eastfall_fabric::record::{Event, Results};
 use eastfall_proto::control::control_server::{Control, ControlServer};
 use eastfall_proto::control::{
-    FaultStatus, InjectRequest, InjectResponse, InstanceStatus, SetRequest, SetResponse, StatusRequest,
-    StatusResponse, StopFaultsRequest, StopFaultsResponse, SystemStatus,
+    EventStatus, FaultStatus, InjectRequest, InjectResponse, InstanceStatus, SetRequest, SetResponse,
+    StatusRequest, StatusResponse, StopFaultsRequest, StopFaultsResponse, SystemStatus,
 };
 use eastfall_topology::time::Moment;
 use indexmap::IndexMap;
@@ -50,7 +50,11 @@ struct Seen {
     faults: BTreeMap<String, (String, String)>,
     settings: Vec<String>,
     systems: Vec<SystemStatus>,
+    events: VecDeque<EventStatus>,
 }
+
+/// Events that are kept to be shown.
+const EVENTS: usize = 50;
 
 impl Board {
     /// A board of a fleet that has just begun.
@@ -93,6 +97,7 @@ impl Board {
     pub(crate) fn note(&self, results: &Results, events: &[Event]) {
         let mut seen = self.seen();
         for event in events {
+            self.remember(&mut seen.events, event);
             let field = |name: &str| event.fields.get(name).map(ToString::to_string).unwrap_or_default();
             match event.kind.as_ref() {
                 "fault.injected" => {
@@ -120,6 +125,8 @@ impl Board {
                 SystemStatus {
                     name: system.name.to_string(),
                     requests: requests as u64,
+                    attempts: recent(format!("system.{}.attempts", system.name)) as u64,
+                    retries: recent(format!("system.{}.retries", system.name)) as u64,
                     failed: failed as u64,
                     impaired: requests > 0.0 && failed / requests >= self.window_share,
                 }
@@ -170,6 +177,26 @@ impl Board {
             faults: seen.faults.iter().map(fault).collect(),
             systems: seen.systems.clone(),
             settings: seen.settings.clone(),
+            events: seen.events.iter().cloned().collect(),
+        }
+    }
+
+    fn remember(&self, events: &mut VecDeque<EventStatus>, event: &Event) {
+        let at = self.timeline.written(self.timeline.date(event.at));
+        let fields = event.fields.iter().map(|(name, value)| format!("{name}={value}"));
+        let text = fields.collect::<Vec<_>>().join(" ");
+        let again = events.iter().rposition(|old| old.kind == event.kind && *old.service == *event.service);
+        let before = again.and_then(|index| events.remove(index));
+        let times = before.map_or(0, |before| before.times).saturating_add(1);
+        events.push_back(EventStatus {
+            at,
+            kind: event.kind.clone(),
+            service: event.service.to_string(),
+            text,
+            times,
+        });
+        if events.len() > EVENTS {
+            events.pop_front();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use eastfall_chaos::timeline::Timeline;
 use eastfall_fabric::fleet::Command;
 use eastfall_fabric::record::Report;
 use eastfall_topology::time::Span;
@@ -47,8 +48,21 @@ pub(crate) struct FleetFile {
     pub(crate) speed: f64,
     /// Local time of day at the start of the run, in nanoseconds since midnight.
     pub(crate) starts_at: u64,
+    /// When the incident began, RFC 3339 in its own offset, and how long before that the run does, in nanoseconds.
+    pub(crate) incident: (String, u64),
     pub(crate) network: u8,
     pub(crate) run: PathBuf,
+    /// Where spans go, if anywhere. What is sent along with them may be a key, and stays in the environment.
+    #[serde(default)]
+    pub(crate) traces: Option<Traces>,
+}
+
+/// Where an instance's spans go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Traces {
+    pub(crate) endpoint: String,
+    /// The share of traces that are kept, 0..=1.
+    pub(crate) ratio: f64,
 }
 
 impl FleetFile {
@@ -67,6 +81,12 @@ impl FleetFile {
             self.settings.iter().filter_map(|setting| setting.parse().ok()).collect();
         let source = Source { file: &self.topology_file, text: &self.topology };
         Topology::load(source, &settings, kinds, self.load)
+    }
+
+    /// Dates of the incident.
+    pub(crate) fn timeline(&self) -> Result<Timeline, String> {
+        let (starts, lead) = &self.incident;
+        Timeline::new(starts, Span::from_nanos(*lead)).map_err(|error| error.to_string())
     }
 
     pub(crate) fn starts_at(&self) -> Span {

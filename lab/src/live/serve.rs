@@ -18,7 +18,12 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 
 use super::lateness;
 use super::pipe::{FleetFile, FromInstance, ToInstance};
+use super::supervisor::wall_timeout;
+use super::traces;
 use crate::cli::{self, exit};
+
+/// How long the last spans may take to be sent, on the wall.
+const LAST_SPANS: Duration = Duration::from_millis(500);
 
 /// Is an instance until the supervisor says stop or goes away.
 pub fn serve(arguments: &cli::Serve) -> ExitCode {
@@ -57,11 +62,18 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
 
     let Some(origin) = wait_for_begin(&mut input).await? else { return Ok(()) };
     let clock = Clock::live(LiveClock::new(UNIX_EPOCH + Duration::from_nanos(origin), fleet.speed));
+    crate::logging::begin(clock, fleet.timeline()?, &arguments.instance);
     let sample = topology.record.sample;
     let recorder = Recorder::new(clock, instance.origin(), topology.record.histograms);
+    recorder.keep_server_latencies();
     let world = enter_world(&fleet, topology, instance, clock, recorder)?;
+    let exporter = match &fleet.traces {
+        Some(traces) => Some(traces::start(traces, &world, clock, origin)?),
+        None => None,
+    };
     (kind.start)(world.clone()).await.map_err(|error| error.to_string())?;
     say(&FromInstance::Started);
+    tracing::info!(speed = fleet.speed, "the instance serves");
 
     let mut ticks = clock.interval(sample);
     loop {
@@ -81,6 +93,11 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
     }
     for report in world.record().take_last(clock.now()) {
         say(&FromInstance::Report(report));
+    }
+    tracing::info!("the instance was told to stop");
+    if let Some(exporter) = exporter {
+        // The last spans, if the collector takes them at once: the supervisor does not wait for long.
+        let _ = wall_timeout(LAST_SPANS, exporter.flush()).await;
     }
     Ok(())
 }

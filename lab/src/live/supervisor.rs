@@ -354,8 +354,9 @@ fn detach(task: impl Future<Output = ()> + Send + 'static) {
     drop(detach_with_handle(task));
 }
 
+/// Waits for a span of the wall's time.
 #[expect(clippy::disallowed_methods, reason = "the supervisor lives on the wall's time, outside the region")]
-async fn wall_sleep(span: Duration) {
+pub(crate) async fn wall_sleep(span: Duration) {
     tokio::time::sleep(span).await;
 }
 

@@ -10,25 +10,28 @@ use eastfall_fabric::clock::Clock;
 use eastfall_fabric::engine::live::LiveClock;
 use eastfall_fabric::fleet::Fleet;
 use eastfall_fabric::network::directory::Directory;
-use eastfall_fabric::record::{Layout, Results};
+use eastfall_fabric::record::{Layout, Report, Results};
 use eastfall_topology::time::{Moment, Span};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fleet::LiveFleet;
 use super::lateness::Lateness;
-use super::pipe::{FleetFile, FromInstance};
+use super::pipe::{FleetFile, FromInstance, Traces};
 use super::preflight::{fitting_load, short_timers, take_network};
 use super::progress::Progress;
 use super::supervisor::{Notice, Supervisor};
+use super::traces;
 use crate::cli::{self, exit};
 use crate::conclusion::Conclusion;
 use crate::control::endpoint::{Board, Endpoint};
 use crate::failure::Failure;
-use crate::journal::LabJournal;
+use crate::journal::{LAB, LabJournal};
+use crate::logging;
+use crate::metrics::{self, FleetMetrics};
 use crate::page::live::LivePage;
 use crate::page::report;
-use crate::page::server::{Content, Site};
+use crate::page::server::Site;
 use crate::run_folder::{Mode, RunWriter};
 use crate::session::Session;
 use crate::show;
@@ -47,10 +50,11 @@ pub fn up(arguments: &cli::Up) -> Result<u8, Failure> {
     if !(arguments.speed.is_finite() && arguments.speed > 0.0) {
         return Err(Failure(format!("--speed {}: must be a number above zero", arguments.speed)));
     }
+    let traces = traces::wanted(arguments.trace_ratio)?;
     let session = load(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure(format!("the runtime can't be built: {error}")))?;
-    runtime.block_on(launch(arguments, session))
+    runtime.block_on(launch(arguments, session, traces))
 }
 
 /// The session, at a load that fits the machine unless one was asked for.
@@ -82,14 +86,19 @@ struct Launched {
     results: Results,
     writer: RunWriter,
     journal: LabJournal,
+    metrics: Arc<FleetMetrics>,
 }
 
-async fn launch(arguments: &cli::Up, session: Session) -> Result<u8, Failure> {
+async fn launch(arguments: &cli::Up, session: Session, traces: Option<Traces>) -> Result<u8, Failure> {
     let (network, control) = take_network(session.topology.region.port).await?;
+    let scrapes = metrics::server::listen(arguments.metrics).await?;
     let directory = Directory::new(&session.topology, network)?;
     let folder = session.folder(arguments.scenario.out.as_deref());
     let writer = RunWriter::create(&folder, &session.description)?;
-    let fleet_file = write_fleet_file(&session, arguments.speed, network, &folder)?;
+    let fleet_file = write_fleet_file(&session, arguments.speed, network, &folder, traces.clone())?;
+    if let Some(Traces { endpoint, ratio }) = &traces {
+        tell(&format!("traces: {ratio} of them go to {endpoint}"));
+    }
     announce(&session, arguments.speed, &directory, &folder);
 
     let delays = session.topology.services.values().flat_map(|service| {
@@ -105,13 +114,25 @@ async fn launch(arguments: &cli::Up, session: Session) -> Result<u8, Failure> {
             return Err(failure);
         }
     };
-    let results = Results::new(Layout::of(&session.topology));
+    logging::begin(clock, session.scenario.timeline, LAB);
+    let layout = Layout::of(&session.topology);
+    let metrics = FleetMetrics::new(&session, &supervisor, clock, layout.clone());
+    let metrics_server = metrics::server::open(scrapes, Arc::clone(&metrics))?;
+    tell(&format!("metrics: http://{}/metrics", metrics_server.address()));
+    let results = Results::new(layout);
     let journal = LabJournal::new(clock);
-    let launched = Launched { session, supervisor, notices, clock, results, writer, journal };
+    let launched = Launched { session, supervisor, notices, clock, results, writer, journal, metrics };
     live_through(arguments, launched, directory, control, &folder).await
 }
 
-fn write_fleet_file(session: &Session, speed: f64, network: u8, folder: &Path) -> Result<PathBuf, Failure> {
+fn write_fleet_file(
+    session: &Session,
+    speed: f64,
+    network: u8,
+    folder: &Path,
+    traces: Option<Traces>,
+) -> Result<PathBuf, Failure> {
+    let timeline = session.scenario.timeline;
     let run = std::fs::canonicalize(folder).map_err(|error| Failure::file(folder, error))?;
     let (topology_file, topology) = session.topology.source();
     let file = run.join("fleet.json");
@@ -123,8 +144,10 @@ fn write_fleet_file(session: &Session, speed: f64, network: u8, folder: &Path) -
         seed: session.seed,
         speed,
         starts_at: session.scenario.timeline.time_of_day(Moment::START).as_nanos(),
+        incident: (timeline.written(timeline.starts()), timeline.lead().as_nanos()),
         network,
         run,
+        traces,
     };
     fleet.write(&file)?;
     Ok(file)
@@ -235,7 +258,7 @@ async fn live_through(
     let endpoint = Endpoint::open(control, Arc::clone(&board), wishes, folder)?;
     tell(&format!("control: {} (eastfall status, set and inject find it)", endpoint.address()));
     let page = LivePage::new(&launched.session, Arc::clone(&board));
-    let site = open_page(&endpoint, &page).await?;
+    let site = Site::beside(&endpoint, Arc::clone(&page)).await?;
     tell(&format!("page: {}", site.address()));
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -264,7 +287,7 @@ async fn live_through(
         launched.note(notice);
     }
     for report in launched.journal.0.take_last(end) {
-        launched.results.add(report);
+        launched.add(report);
     }
     let Launched { session, results, writer, .. } = launched;
     let conclusion = Conclusion::draw(&session, results, end, began.elapsed().as_secs_f64(), Some(writer))?;
@@ -272,19 +295,6 @@ async fn live_through(
         tell(&lateness.to_string());
     }
     finish(arguments, &session, &conclusion, folder, interrupted)
-}
-
-/// Serves the page beside the control endpoint: at its usual port, or at any if somebody has that.
-async fn open_page(endpoint: &Endpoint, page: &Arc<LivePage>) -> Result<Site, Failure> {
-    let host = endpoint.address().ip();
-    let listener = match TcpListener::bind((host, cli::PAGE_PORT)).await {
-        Ok(listener) => listener,
-        Err(_) => TcpListener::bind((host, 0))
-            .await
-            .map_err(|error| Failure(format!("{host}: no port for the page: {error}")))?,
-    };
-    let (desk, token) = (endpoint.desk(), endpoint.token().to_owned());
-    Site::open(listener, Content::Live { page: Arc::clone(page), desk, token })
 }
 
 #[expect(clippy::print_stdout, reason = "the run's result is the command's output")]
@@ -343,9 +353,10 @@ impl Launched {
                 _ = ticks.tick() => {
                     let now = self.clock.now();
                     for report in self.journal.0.take(now) {
-                        self.results.add(report);
+                        self.add(report);
                     }
                     let tick = self.results.close(now.before(delay));
+                    self.metrics.note(&self.results);
                     board.note(&self.results, &tick.events);
                     page.tick(&self.results, &tick);
                     self.writer.tick(&self.results, tick)?;
@@ -358,13 +369,18 @@ impl Launched {
         }
     }
 
+    fn add(&mut self, report: Report) {
+        self.metrics.add(&report);
+        self.results.add(report);
+    }
+
     fn note(&mut self, notice: Notice) {
         let journal = |kind: &str, instance: &str, reason: String| {
             self.journal.0.event(kind, &[("instance", instance.to_owned()), ("reason", reason)]);
         };
         match notice {
             Notice::Said(instance, message) => match message {
-                FromInstance::Report(report) => self.results.add(report),
+                FromInstance::Report(report) => self.add(report),
                 FromInstance::Done { number, result } => self.supervisor.note_done(number, result),
                 FromInstance::Started => {
                     self.supervisor.note_started(&instance);
@@ -373,7 +389,10 @@ impl Launched {
                 FromInstance::Failed { reason } => journal("instance.failed", &instance, reason),
                 FromInstance::Loaded => {}
             },
-            Notice::Died { instance, how } => journal("instance.died", &instance, how),
+            Notice::Died { instance, how } => {
+                self.metrics.died(&instance);
+                journal("instance.died", &instance, how);
+            }
         }
     }
 }

@@ -4,7 +4,6 @@
 //! requests carry no token), and one that gives its own name our address to be taken for us (its requests carry that name
 //! in `Host`). The token is the fleet's; the printed address hands it to the page behind a `#`, which browsers don't send.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,9 +16,11 @@ use tokio::net::TcpListener;
 
 use super::assets::{asset, content_type};
 use super::live::{Known, LivePage};
+use crate::cli;
 use crate::control::TOKEN;
-use crate::control::endpoint::Desk;
+use crate::control::endpoint::{Desk, Endpoint};
 use crate::failure::Failure;
+use crate::web::{self, WebServer};
 
 /// The longest request that is read.
 const LONGEST: usize = 64 * 1024;
@@ -45,9 +46,8 @@ pub(crate) enum Content {
 
 /// A site that is served; it closes when this is dropped.
 pub(crate) struct Site {
-    address: SocketAddr,
+    server: WebServer,
     token: Option<String>,
-    serving: tokio::task::JoinHandle<()>,
 }
 
 struct Inner {
@@ -74,37 +74,37 @@ struct Answer {
     text: String,
 }
 
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
 impl Site {
     /// Serves on a listener.
     ///
     /// # Errors
     /// If the listener has no address.
     pub(crate) fn open(listener: TcpListener, content: Content) -> Result<Site, Failure> {
-        let address = listener.local_addr().map_err(|error| Failure(error.to_string()))?;
         let token = match &content {
             Content::Stored(_) => None,
             Content::Live { token, .. } => Some(token.clone()),
         };
-        let inner = Arc::new(Inner { host: address.to_string(), content });
-        let router = Router::new().fallback(answer).with_state(inner);
-        let serving = crate::live::supervisor::detach_with_handle(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the page is no longer served");
-            }
-        });
-        Ok(Site { address, token, serving })
+        let server = WebServer::open(listener, "the page", |address| {
+            let inner = Arc::new(Inner { host: address.to_string(), content });
+            Router::new().fallback(answer).with_state(inner)
+        })?;
+        Ok(Site { server, token })
+    }
+
+    /// Serves a running fleet's page beside its control endpoint.
+    ///
+    /// # Errors
+    /// If there is no port to be had.
+    pub(crate) async fn beside(endpoint: &Endpoint, page: Arc<LivePage>) -> Result<Site, Failure> {
+        let listener = web::listen(endpoint.address().ip(), cli::PAGE_PORT).await?;
+        let (desk, token) = (endpoint.desk(), endpoint.token().to_owned());
+        Site::open(listener, Content::Live { page, desk, token })
     }
 
     /// What to open in a browser.
     pub(crate) fn address(&self) -> String {
         let token = self.token.as_ref().map(|token| format!("#token={token}"));
-        format!("http://{}/{}", self.address, token.unwrap_or_default())
+        format!("http://{}/{}", self.server.address(), token.unwrap_or_default())
     }
 }
 

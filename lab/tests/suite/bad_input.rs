@@ -164,3 +164,14 @@ fn a_port_that_somebody_has_is_named_with_the_setting_that_changes_it() {
     let all: Vec<&str> = ["up", &scenario].into_iter().chain(rest).collect();
     refused(scratch().path(), &all, &[&named[0], &named[1]]);
 }
+
+#[test]
+fn watch_without_a_terminal_says_what_to_use() {
+    refused(scratch().path(), &["watch"], &["terminal", "eastfall status --json"]);
+}
+
+#[test]
+fn a_ratio_of_traces_above_all_of_them_is_named() {
+    let scenario = incident().display().to_string();
+    refused(scratch().path(), &["up", &scenario, "--trace-ratio", "2"], &["--trace-ratio 2", "0 to 1"]);
+}

@@ -35,6 +35,25 @@ calls.dynamodb = { retry = { attempts = 3, base-delay = "100ms", max-delay = "2s
 [service.ec2-api]
 kind = "throttled"
 
+[service.sts]
+kind = "plain"
+calls.dynamodb = { endpoint = "dynamodb.us-east-1.amazonaws.com" }
+
+[service.iam]
+kind = "plain"
+calls.dynamodb = { endpoint = "dynamodb.us-east-1.amazonaws.com" }
+
+[service.sign-in]
+kind = "plain"
+calls.dynamodb = { endpoint = "dynamodb.us-east-1.amazonaws.com" }
+
+[service.identity-center]
+kind = "plain"
+calls.dynamodb = { endpoint = "dynamodb.us-east-1.amazonaws.com" }
+
+[service.redshift-clusters]
+kind = "throttled"
+
 [service.customers-web]
 kind = "plain"
 calls.dynamodb = { endpoint = "dynamodb.us-east-1.amazonaws.com" }
@@ -55,6 +74,8 @@ params! {
         admission: Option<f64> = "none";
         /// As the EC2 API's.
         launch_rate: Option<f64> = "none";
+        /// As that of Redshift's clusters.
+        replacements: String = "on";
     }
 }
 

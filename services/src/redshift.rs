@@ -23,6 +23,8 @@ const CLUSTERS: &str = "redshift-clusters";
 const CLUSTER_KEY: &str = "cluster";
 const AVAILABLE: &str = "available";
 const MODIFYING: &str = "modifying";
+/// What a cluster that takes no queries says at its own endpoint.
+const CLUSTER_UNAVAILABLE: &str = "ClusterUnavailable";
 
 /// The number of the cluster that a database is on, from 0.
 fn cluster_of(database: u64, clusters: u32) -> usize {

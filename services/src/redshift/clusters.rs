@@ -19,23 +19,24 @@ use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::error::api_error;
 use eastfall_proto::redshift::redshift_clusters_server::RedshiftClusters;
 use eastfall_proto::redshift::*;
-use eastfall_proto::sts::{AssumeRoleRequest, sts_api};
 use eastfall_topology::{Distribution, Moment, Span, Word as _, words};
 use rand::RngExt as _;
 use tonic::{Code, Request, Response, Status};
 
-use super::{AVAILABLE, CLUSTER_KEY, CLUSTERS, DOMAIN, MODIFYING, cluster_name, cluster_of};
+use super::{
+    AVAILABLE, CLUSTER_KEY, CLUSTER_UNAVAILABLE, CLUSTERS, DOMAIN, MODIFYING, cluster_name, cluster_of,
+};
 use crate::dynamodb::update::set;
-use crate::dynamodb::value::{item, number, string};
+use crate::dynamodb::value::{item, string};
 use crate::ec2::client::Ec2Client;
 use crate::home;
-use crate::iam::seed::NODE_ROLE;
-use crate::pauses::{Leave, Lengths, Pauses};
+use crate::pauses::{Lengths, Pauses};
 use crate::settings::{Settings, callee_of_kind, instance_count};
 use crate::sts::StsParams;
 use crate::tables::Tables;
 
 mod book;
+mod renewal;
 #[cfg(test)]
 pub(in crate::redshift) mod tests;
 mod workflow;
@@ -59,9 +60,10 @@ eastfall_topology::params! {
         clusters: u32 = 120, range 1..=100000, scaled by load;
         /// Nodes of a cluster (assumption: a few). Read at start only.
         nodes: u32 = 4, range 1..=100;
-        /// How long a node's credentials last. Assumption: six hours, as those of EC2 instances do; STS gives 15 minutes
-        /// to 12 hours (published).
-        credentials: Span = "6h", range "15m"..="12h";
+        /// How long a node's credentials last. STS gives 15 minutes to 12 hours (published); the longest is taken, since the
+        /// queue was still growing seven hours after the last good renewal (inferred: what was renewed just before the
+        /// blackout ends this much later).
+        credentials: Span = "12h", range "15m"..="12h";
         /// How long before their end renewal begins. Inferred: clusters were seen impaired from 02:21 on, when two and a
         /// half hours without DynamoDB had used this time up for the first.
         renew_before: Span = "135m", range "1m"..="12h";
@@ -79,7 +81,7 @@ eastfall_topology::params! {
         workflows: u32 = 10, range 1..=100000, scaled by load;
         /// How long it takes to bring a node's data onto a new instance. Chosen, with `workflows`, so that the drain takes
         /// about the published 13 hours.
-        restore: Distribution = { distribution = "log-normal", median = "60m", sigma = 0.25 };
+        restore: Distribution = { distribution = "log-normal", median = "140m", sigma = 0.25 };
         /// The first pause of all workflows after a launch that failed; it doubles (assumption).
         launch_pause: Span = "1m", range "1s"..="1d";
         /// The longest such pause. Inferred: launches were sound at 13:50 and Redshift's at 14:46; who tries every one to
@@ -255,66 +257,6 @@ impl Fleet {
         self.tell();
     }
 
-    fn begin_renewals(self: &Arc<Self>, settings: &ClustersParams, now: Moment) {
-        let lengths = settings.renew_pauses();
-        let State { book, rng, .. } = &mut *self.state();
-        for number in 0..book.len() {
-            let due = book.node(number).expires.before(settings.renew_before) <= now;
-            if !due || book.node(number).renewing || !book.may_renew(number, settings.renew_while_modifying) {
-                continue;
-            }
-            let node = book.node_mut(number);
-            if let Some(leave) = node.pauses.leave(now, &lengths, rng) {
-                node.renewing = true;
-                let fleet = Arc::clone(self);
-                self.world.spawn(async move { fleet.renew(number, leave).await });
-            }
-        }
-    }
-
-    async fn renew(&self, number: usize, leave: Leave) {
-        let outcome = self.new_credentials(number).await;
-        let settings = self.settings.get();
-        let renewed = {
-            let State { book, rng, .. } = &mut *self.state();
-            // It may have been queued in the meantime, and nothing takes it off the queue.
-            let wanted = book.may_renew(number, true);
-            let node = book.node_mut(number);
-            node.renewing = false;
-            match outcome {
-                Ok(expires) if wanted => {
-                    node.expires = expires;
-                    node.stage = Stage::Serving;
-                    node.pauses.over();
-                    true
-                }
-                Ok(_) => false,
-                Err(_) => {
-                    node.pauses.failed(leave, self.world.now(), &settings.renew_pauses(), rng);
-                    false
-                }
-            }
-        };
-        self.world.record().count(if renewed { RENEWED } else { RENEWALS_FAILED }, 1);
-        if renewed {
-            self.save(number).await;
-        }
-    }
-
-    /// Credentials for a node: taken of STS and written down. Gives their end.
-    async fn new_credentials(&self, node: usize) -> Result<Moment, Status> {
-        let request = AssumeRoleRequest {
-            principal: "service/redshift".to_owned(),
-            role: NODE_ROLE.to_owned(),
-            role_session_name: self.node_name(node),
-            duration_seconds: self.settings.get().credentials.as_secs_f64() as u32,
-        };
-        let made = self.sts.call(&sts_api::ASSUME_ROLE, request).await?.credentials.unwrap_or_default();
-        let known = [("node", string(&self.node_name(node))), ("expires", number(made.expiration))];
-        self.tables.put(NODES, item(known)).await?;
-        Ok(Moment::from_nanos(made.expiration))
-    }
-
     fn begin_replacements(self: &Arc<Self>, settings: &ClustersParams) {
         let mut state = self.state();
         while state.running < settings.workflows {
@@ -400,6 +342,6 @@ impl RedshiftClusters for Endpoints {
         }
         fleet.world.record().count(QUERIES_REFUSED, 1);
         let message = format!("{} is being modified and takes no queries", cluster_name(cluster));
-        Err(api_error(Code::Unavailable, DOMAIN, "ClusterUnavailable", message))
+        Err(api_error(Code::Unavailable, DOMAIN, CLUSTER_UNAVAILABLE, message))
     }
 }

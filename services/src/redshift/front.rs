@@ -10,7 +10,7 @@ use eastfall_fabric::call::Context;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::dynamodb::Comparator;
-use eastfall_proto::error::api_error;
+use eastfall_proto::error::{api_error, reason};
 use eastfall_proto::iam::{ListGroupsForUserRequest, iam_api};
 use eastfall_proto::redshift::execute_statement_request::Credentials;
 use eastfall_proto::redshift::redshift_server::Redshift;
@@ -19,7 +19,10 @@ use eastfall_topology::{Span, words};
 use tonic::{Code, Request, Response, Status};
 
 use super::clusters::ClustersParams;
-use super::{AVAILABLE, CLUSTER_KEY, CLUSTERS, DOMAIN, cluster_name, cluster_of, dependency};
+use super::{
+    AVAILABLE, CLUSTER_KEY, CLUSTER_UNAVAILABLE, CLUSTERS, DOMAIN, MODIFYING, cluster_name, cluster_of,
+    dependency,
+};
 use crate::dynamodb::condition::is;
 use crate::dynamodb::update::{increase, set};
 use crate::dynamodb::value::{self, Item, item, string};
@@ -164,8 +167,11 @@ impl Desk {
         if let Some(nodes) = &self.nodes {
             let query = QueryRequest { database: request.database };
             let run = nodes.within(context).call(&redshift_clusters_api::QUERY, query).await;
-            // The metadata lag behind the cluster by as much as it takes to write them.
-            run.map_err(|_| invalid_state(&cluster, "not available"))?;
+            run.map_err(|status| match reason(&status).as_deref() {
+                // The metadata lag behind the cluster by as much as it takes to write them.
+                Some(CLUSTER_UNAVAILABLE) => invalid_state(&cluster, MODIFYING),
+                _ => dependency("the cluster can't be reached", &status),
+            })?;
         }
         Ok(groups)
     }

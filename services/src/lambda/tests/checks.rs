@@ -56,6 +56,13 @@ impl Nlb for Checks {
         let targets = targets.into_iter().enumerate().map(health).collect();
         Ok(Response::new(DescribeTargetHealthResponse { targets }))
     }
+
+    async fn list_serving(
+        &self,
+        _request: Request<ListServingRequest>,
+    ) -> Result<Response<ListServingResponse>, Status> {
+        Err(Status::unimplemented("nodes of the load balancer are no part of these tests"))
+    }
 }
 
 async fn serve(world: World) -> Result<(), eastfall_fabric::world::StartError> {

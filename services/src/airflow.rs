@@ -108,7 +108,7 @@ fn not_found(environment: &str) -> Status {
 impl Service {
     fn environment(&self, name: &str) -> Item {
         let keepers = instance_count(&self.world, &self.world.instance().service);
-        item([("keeper", string(&host_of(name, keepers).to_string())), ("environment", string(name))])
+        item([("keeper", string(host_of(name, keepers).to_string())), ("environment", string(name))])
     }
 
     async fn describe(&self, context: &Context, name: &str) -> Result<GetEnvironmentResponse, Status> {

@@ -130,7 +130,7 @@ impl Service for Place {
             return Err(Status::resource_exhausted("all machines are busy"));
         }
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let row = item([("id", string(&format!("row-{}", number % ROWS)))]);
+        let row = item([("id", string(format!("row-{}", number % ROWS)))]);
         let (store, table) = (self.store.within(&context), self.settings.get().table.clone());
         let done = match number % ONE_WRITES_IN {
             0 => store.put(&table, row).await,

@@ -153,7 +153,7 @@ impl Desk {
     }
 
     async fn add(&self, metric: &str, minute: u64, sum: Sum) -> Result<(), Status> {
-        let key = item([("metric", string(metric)), ("minute", string(&minute_key(minute)))]);
+        let key = item([("metric", string(metric)), ("minute", string(minute_key(minute)))]);
         let actions = vec![increase("sum", sum.sum), increase("count", sum.count)];
         self.tables.update(METRICS, key, actions).await
     }
@@ -170,7 +170,7 @@ impl Desk {
 
     fn alarm_key(&self, alarm: &str) -> Item {
         let judges = instance_count(&self.world, &self.world.instance().service);
-        item([("judge", string(&host_of(alarm, judges).to_string())), ("alarm", string(alarm))])
+        item([("judge", string(host_of(alarm, judges).to_string())), ("alarm", string(alarm))])
     }
 
     async fn put_alarm(&self, context: &Context, request: PutMetricAlarmRequest) -> Result<(), Status> {

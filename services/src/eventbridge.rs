@@ -138,7 +138,7 @@ impl Rule {
             ("bus", string(BUS)),
             ("name", string(&self.name)),
             ("source", string(&self.source)),
-            ("targets", string(&targets.join(" "))),
+            ("targets", string(targets.join(" "))),
         ])
     }
 

@@ -105,7 +105,7 @@ impl Groups {
     fn key(&self, group: &str) -> crate::dynamodb::value::Item {
         let service = &self.world.instance().service;
         let keeper = host_of(group, instance_count(&self.world, service));
-        item([("keeper", string(&keeper.to_string())), ("group", string(group))])
+        item([("keeper", string(keeper.to_string())), ("group", string(group))])
     }
 
     // === What the keeper does ===

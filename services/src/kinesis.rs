@@ -84,7 +84,7 @@ async fn start(world: World) -> Result<(), StartError> {
     world.spawn(async move {
         let settings = task.settings.get();
         let shards = settings.shards_of_before;
-        let row = |stream| item([(NAME, string(&format!("stream-{stream}"))), (SHARDS, number(shards))]);
+        let row = |stream| item([(NAME, string(format!("stream-{stream}"))), (SHARDS, number(shards))]);
         let rows = (1..=settings.streams_of_before).map(row).collect();
         task.catalog.prepare(rows, settings.metadata_ttl).await;
     });

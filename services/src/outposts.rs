@@ -81,7 +81,7 @@ fn read(row: &Item) -> Option<GetOrderResponse> {
 impl Desk {
     fn under_way(&self, order: &str) -> Item {
         let hosts = instance_count(&self.world, &self.world.instance().service);
-        item([("host", string(&host_of(order, hosts).to_string())), ("order", string(order))])
+        item([("host", string(host_of(order, hosts).to_string())), ("order", string(order))])
     }
 
     async fn create(&self, context: &Context, order: &str) -> Result<GetOrderResponse, Status> {

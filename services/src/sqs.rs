@@ -92,7 +92,7 @@ async fn start(world: World) -> Result<(), StartError> {
     let task = Arc::clone(&desk);
     world.spawn(async move {
         let settings = task.settings.get();
-        let row = |queue| item([(NAME, string(&format!("queue-{queue}")))]);
+        let row = |queue| item([(NAME, string(format!("queue-{queue}")))]);
         let rows = (1..=settings.queues_of_before).map(row).collect();
         task.catalog.prepare(rows, settings.metadata_ttl).await;
     });

@@ -147,15 +147,15 @@ impl Store {
     pub(super) async fn put_change(&self, host: &str, change: &Change) -> Result<(), Status> {
         let attributes = [
             ("host", string(host)),
-            ("change", string(&change.what.name())),
-            ("droplet", string(&droplet_key(change.droplet))),
+            ("change", string(change.what.name())),
+            ("droplet", string(droplet_key(change.droplet))),
         ];
         self.tables.put(CHANGES, item(attributes)).await
     }
 
     /// A change was applied.
     pub(super) async fn delete_change(&self, host: &str, change: &Alteration) -> Result<(), Status> {
-        let key = item([("host", string(host)), ("change", string(&change.name()))]);
+        let key = item([("host", string(host)), ("change", string(change.name()))]);
         self.tables.delete(CHANGES, key).await
     }
 
@@ -277,7 +277,7 @@ fn droplet_of(item: &Item) -> Option<u32> {
 fn lease_item(host: &str, lease: Lease) -> Item {
     item([
         ("host", string(host)),
-        ("droplet", string(&droplet_key(lease.droplet))),
+        ("droplet", string(droplet_key(lease.droplet))),
         ("until", number(lease.until.as_nanos())),
     ])
 }

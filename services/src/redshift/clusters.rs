@@ -285,7 +285,7 @@ impl Fleet {
         let fleet = Arc::clone(self);
         self.world.spawn(async move {
             for (cluster, available) in news {
-                let key = item([(CLUSTER_KEY, string(&cluster_name(cluster)))]);
+                let key = item([(CLUSTER_KEY, string(cluster_name(cluster)))]);
                 let word = if available { AVAILABLE } else { MODIFYING };
                 // What can't be written now is written at one of the next looks.
                 if fleet.tables.update(CLUSTERS, key, vec![set("state", string(word))]).await.is_err() {

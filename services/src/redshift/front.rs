@@ -113,7 +113,7 @@ impl Desk {
     async fn prepare(&self, world: &World) {
         self.tables.prepare(world, &[&format!("{CLUSTERS}({CLUSTER_KEY})")]).await;
         for number in 0..self.clusters as usize {
-            let cluster = [(CLUSTER_KEY, string(&cluster_name(number))), ("state", string(AVAILABLE))];
+            let cluster = [(CLUSTER_KEY, string(cluster_name(number))), ("state", string(AVAILABLE))];
             let cluster = item(cluster);
             while self.tables.put(CLUSTERS, cluster.clone()).await.is_err() {
                 world.sleep(TRY_AGAIN).await;

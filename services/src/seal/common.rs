@@ -58,7 +58,7 @@ async fn fetch(world: &World, tables: &Tables) -> Key {
 
 /// The key that is in the store, which is ours if there was none.
 async fn agree(tables: &Tables, service: &str, offer: Key) -> Result<Key, Status> {
-    let ours = item([("service", string(service)), ("key", string(&offer.to_text()))]);
+    let ours = item([("service", string(service)), ("key", string(offer.to_text()))]);
     match tables.put_if(KEYS, ours, not_exists("service")).await {
         Ok(()) => Ok(offer),
         Err(status) if status.code() == Code::FailedPrecondition => {

@@ -62,7 +62,7 @@ async fn fill(tables: &Tables, table: &str, users: &[User]) -> Result<(), Status
             let user = item([
                 (KEY, string(name)),
                 ("password", number(password_hash(name, &first_password(name)))),
-                ("accounts", string(&accounts.join(" "))),
+                ("accounts", string(accounts.join(" "))),
             ]);
             let write = Some(Write::Put(ItemMessage { attributes: user }));
             WriteRequest { table_name: table.to_owned(), write }

@@ -118,7 +118,7 @@ impl Membership {
         let now = self.world.now();
         let own = item([
             ("group", string(GROUP)),
-            ("member", string(&format!("{HOST}{}", self.name))),
+            ("member", string(format!("{HOST}{}", self.name))),
             ("seen", number(now.as_nanos())),
         ]);
         self.tables.put(TABLE, own).await?;
@@ -159,7 +159,7 @@ impl Membership {
             ("holder", string(&self.name)),
             ("generation", number(generation)),
             ("seen", number(self.world.now().as_nanos())),
-            ("members", string(&members.join(" "))),
+            ("members", string(members.join(" "))),
         ]);
         let unchanged = match in_place_of {
             Some(before) => is("generation", Comparator::Equal, number(before)),

@@ -65,7 +65,7 @@ impl Fleet {
             duration_seconds: self.settings.get().credentials.as_secs_f64() as u32,
         };
         let made = self.sts.call(&sts_api::ASSUME_ROLE, request).await?.credentials.unwrap_or_default();
-        let known = [("node", string(&self.node_name(node))), ("expires", number(made.expiration))];
+        let known = [("node", string(self.node_name(node))), ("expires", number(made.expiration))];
         self.tables.put(NODES, item(known)).await?;
         Ok(Moment::from_nanos(made.expiration))
     }

@@ -9,15 +9,17 @@ const [LEFT, WIDTH, LANE, HEAD] = [190, 1200, 38, 64];
 
 const overlaps = (window, from, to) => window[0] < to && window[1] > from;
 
-// Lanes of the run's systems first, then what was published of systems that it does not have.
+// Lanes of the run's systems first, then those that are known by a condition of their own, then what was published of
+// systems that it does not have.
 const lanesOf = (run) => {
   const published = (name) => run.published.filter((window) => window.system === name);
   const own = run.systems.map((system) => ({ name: system.name, system, published: published(system.name), milestones: run.milestones.filter((one) => one.system === system.name) }));
   const names = new Set(own.map((lane) => lane.name));
-  const others = [...new Set(run.published.filter((window) => !names.has(window.system) && window.from !== null).map((window) => window.system))];
+  const told = run.published.filter((window) => window.from !== null).map((window) => window.system);
+  const others = [...new Set([...Object.keys(run.windows), ...told])].filter((name) => !names.has(name));
   const isHere = (name) => run.services.some((service) => service.name === name || service.system === name);
   const milestones = (name) => run.milestones.filter((one) => one.system === name);
-  return [...own, ...others.map((name) => ({ name, system: null, published: published(name), milestones: milestones(name), absent: isHere(name) ? "no customers of its own" : "not in this run" }))];
+  return [...own, ...others.map((name) => ({ name, system: run.windows[name] ? { windows: run.windows[name] } : null, published: published(name), milestones: milestones(name), absent: isHere(name) ? "no customers of its own" : "not in this run" }))];
 };
 
 // How much earlier or later impact began and ended than published, over all windows of a lane.
@@ -106,7 +108,7 @@ export const mount = (ctx) => {
   const update = () => {
     axis = new Axis(run, LEFT, WIDTH - 10);
     // Live it is drawn anew a few times a minute of what is seen, not with every answer.
-    const key = `${axis.from} ${Math.round(axis.to / Math.max(60, (axis.to - axis.from) / 300))} ${run.events.length} ${run.systems.map((one) => one.windows.at(-1)?.[1])} ${run.milestones.length}`;
+    const key = `${axis.from} ${Math.round(axis.to / Math.max(60, (axis.to - axis.from) / 300))} ${run.events.length} ${[...run.systems.map((one) => one.windows), ...Object.values(run.windows)].map((one) => one.at(-1)?.[1])} ${run.milestones.length}`;
     if (key !== drawn) { drawn = key; draw(); }
     const x = axis.x(Math.min(Math.max(ctx.moment(), axis.from), axis.to));
     set(cursor, { x1: x, x2: x });

@@ -33,10 +33,13 @@ export const layout = (services, edges, callees) => {
       if (layer.get(to) <= layer.get(from)) { layer.set(to, layer.get(from) + 1); moved = true; }
     }
   }
-  // Whoever is called by nobody stands right before what it calls, not far away from it.
-  for (const name of names) {
+  // Whoever has no more callers than callees stands right before what it calls, not far away from it: lines are shorter so,
+  // and layers more alike. From the last layer to the first, so that who moves finds its callees where they stay.
+  const byLayer = [...names].sort((one, other) => layer.get(other) - layer.get(one));
+  for (const name of byLayer) {
+    const callers = forward.filter((edge) => edge.to === name).length;
     const out = forward.filter((edge) => edge.from === name).map((edge) => layer.get(edge.to));
-    if (out.length && !forward.some((edge) => edge.to === name)) layer.set(name, Math.max(0, Math.min(...out) - 1));
+    if (out.length && out.length >= callers) layer.set(name, Math.min(...out) - 1);
   }
   const layers = Array.from({ length: Math.max(...layer.values()) + 1 }, () => []);
   names.forEach((name) => layers[layer.get(name)].push(name));

@@ -79,12 +79,12 @@ export class Run {
   }
 
   // What a live page hears: only what it did not know.
-  news({ series, events, latency, policies, systems, milestones, instances }) {
+  news({ series, events, latency, policies, systems, windows, milestones, instances }) {
     if (series.from === this.rows) this.take(series);
     this.events.push(...events);
     this.policies.push(...policies);
     this.takeLatency(latency);
-    Object.assign(this, { systems, milestones, instances });
+    Object.assign(this, { systems, windows, milestones, instances });
   }
 
   // The number of the last row that ends by a moment; -1 before the first.

@@ -20,10 +20,10 @@ export const span = (seconds) => {
   return `${Math.floor(rest / 3600)} h ${Math.round((rest % 3600) / 60)} min`;
 };
 
-// How much later than published, in minutes; negative is earlier.
+// How much later than published, in minutes; negative is earlier. Of hours, nobody reads the seconds.
 export const later = (seconds) => {
   const minutes = seconds / 60;
-  return `${minutes < 0 ? "−" : "+"}${Math.abs(minutes).toFixed(1)} min`;
+  return `${minutes < 0 ? "−" : "+"}${Math.abs(minutes).toFixed(Math.abs(minutes) < 100 ? 1 : 0)} min`;
 };
 
 export const number = (value) => {

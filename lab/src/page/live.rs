@@ -51,6 +51,7 @@ struct News<'a> {
     latency: &'a [(String, HeatRow)],
     policies: &'a [Version],
     systems: &'a [SystemOf],
+    windows: &'a IndexMap<String, Vec<(f64, f64)>>,
     milestones: &'a [MilestoneOf],
     instances: IndexMap<String, String>,
 }
@@ -98,6 +99,7 @@ impl LivePage {
             latency: model.latency.since(known.latencies),
             policies: &policies[known.policies.min(policies.len())..],
             systems: &model.systems,
+            windows: &model.windows,
             milestones: &model.milestones,
             instances: self.board.standings(),
         })

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use eastfall_chaos::expect::{Evaluation, MilestoneResult, evaluate};
 use eastfall_chaos::timeline::Timeline;
-use eastfall_fabric::record::{Event, Histograms, Interval, Layout, Results, Series, Tick, Window};
+use eastfall_fabric::record::{Event, Histograms, Interval, Layout, Results, Series, Tick};
 use eastfall_topology::time::{Moment, Span};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -38,6 +38,8 @@ pub(crate) struct Model {
     published: Vec<Published>,
     steps: Vec<StepOf>,
     pub(crate) systems: Vec<SystemOf>,
+    /// Impact of systems that the expectations recognise it of by a condition of their own, with customers or without.
+    pub(crate) windows: IndexMap<String, Vec<(f64, f64)>>,
     pub(crate) milestones: Vec<MilestoneOf>,
     pub(crate) checks: Vec<CheckOf>,
     pub(crate) policies: Policies,
@@ -85,6 +87,7 @@ impl Model {
                 .collect(),
             steps: scenario.steps.iter().map(StepOf::of).collect(),
             systems: systems(&layout),
+            windows: IndexMap::new(),
             milestones: Vec::new(),
             checks: Vec::new(),
             policies: Policies::new(topology),
@@ -100,19 +103,19 @@ impl Model {
         self.series.extend(results.series());
         self.latency.add(&tick.latencies);
         self.note(&tick.events);
-        for totals in results.systems() {
+        for totals in results.systems().filter(|totals| !self.windows.contains_key(&*totals.name)) {
             if let Some(system) = self.systems.iter_mut().find(|system| *system.name == *totals.name) {
-                system.windows = totals.windows.iter().map(window).collect();
+                system.windows = totals.windows.iter().map(|one| seconds_of(one.from, one.to)).collect();
             }
         }
     }
 
-    /// Looks for milestones in what there is of the run so far. Checks wait for its end: what has not come yet has not
+    /// Looks for milestones and impact in what there is of the run so far. Checks wait for its end: what has not come yet has not
     /// failed to come.
     pub(crate) fn look(&mut self, session: &Session, series: &Series, now: Moment) {
         // A series that nobody has reported yet is no mistake before the run's end.
         if let Some(Ok(evaluation)) = evaluation(session, series, now) {
-            self.milestones = milestones(&evaluation, session);
+            self.judge(&evaluation, session);
         }
     }
 
@@ -171,8 +174,20 @@ impl Model {
         }
     }
 
-    fn conclude(&mut self, evaluation: &Evaluation, session: &Session) {
+    /// Takes up what an evaluation says of the run so far.
+    fn judge(&mut self, evaluation: &Evaluation, session: &Session) {
         self.milestones = milestones(evaluation, session);
+        for result in &evaluation.windows {
+            let windows: Vec<_> = result.windows.iter().map(|one| seconds_of(one.from, one.to)).collect();
+            if let Some(system) = self.systems.iter_mut().find(|system| system.name == result.system) {
+                system.windows.clone_from(&windows);
+            }
+            self.windows.insert(result.system.clone(), windows);
+        }
+    }
+
+    fn conclude(&mut self, evaluation: &Evaluation, session: &Session) {
+        self.judge(evaluation, session);
         let what = |id: &str| {
             let mut checks = session.expectations.iter().flat_map(|expectations| &expectations.checks);
             checks.find(|check| check.id == id).and_then(|check| check.what.clone())
@@ -245,8 +260,8 @@ fn systems(layout: &Layout) -> Vec<SystemOf> {
     layout.systems().into_iter().map(system).collect()
 }
 
-fn window(window: &Window) -> (f64, f64) {
-    (window.from.since_start().as_secs_f64(), window.to.since_start().as_secs_f64())
+fn seconds_of(from: Moment, to: Moment) -> (f64, f64) {
+    (from.since_start().as_secs_f64(), to.since_start().as_secs_f64())
 }
 
 /// A date in seconds of the run; negative before it began.

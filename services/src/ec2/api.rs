@@ -4,6 +4,7 @@
 //! `InsufficientInstanceCapacity` where no droplet has a lease and room, `RequestLimitExceeded` under the operators'
 //! throttle, `InternalError` where something it stands on fails.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -257,12 +258,13 @@ impl Desk {
     }
 
     async fn describe(&self, ids: Vec<String>) -> Result<Vec<Instance>, Status> {
-        let mut instances = Vec::with_capacity(ids.len());
-        for id in ids {
-            let found = self.store.instance(&id).await.map_err(|status| internal(&status))?;
-            instances.push(self.read(&found).ok_or_else(|| not_found(&id))?);
-        }
-        Ok(instances)
+        let found = self.store.instances(&ids).await.map_err(|status| internal(&status))?;
+        let mut known: BTreeMap<String, Instance> = found
+            .iter()
+            .filter_map(|found| self.read(found))
+            .map(|instance| (instance.instance_id.clone(), instance))
+            .collect();
+        ids.into_iter().map(|id| known.remove(&id).ok_or_else(|| not_found(&id))).collect()
     }
 
     // === Small things ===

@@ -3,7 +3,7 @@
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::ec2::*;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::api::ApiParams;
 use crate::settings::callee_of_kind;
@@ -41,13 +41,16 @@ impl Ec2Client {
         answer.instances.into_iter().next().ok_or_else(|| Status::internal("EC2 answered with no instance"))
     }
 
-    /// Has an instance terminated, now or when its droplet has a lease again.
+    /// Has an instance terminated, now or when its droplet has a lease again. One that nobody knows any more has been.
     ///
     /// # Errors
     /// As EC2 answers.
     pub async fn terminate(&self, id: &str) -> Result<(), Status> {
         let request = TerminateInstancesRequest { instance_ids: vec![id.to_owned()] };
-        self.client.call(&ec2_api::TERMINATE_INSTANCES, request).await.map(drop)
+        match self.client.call(&ec2_api::TERMINATE_INSTANCES, request).await {
+            Err(status) if status.code() != Code::NotFound => Err(status),
+            _ => Ok(()),
+        }
     }
 
     /// What is known of instances: their state, and whether the network knows the way to them.

@@ -1,8 +1,8 @@
 //! Kind `ec2-customers`: groups of instances that grow and shrink with the day.
 //!
 //! Launches come as an open load; every instance is looked at from time to time and terminated at the end of its life.
-//! A launch that fails leaves its group too small, so the group tries again, later: in an outage the wish for instances
-//! piles up, and comes all at once when launches work again.
+//! A launch that fails leaves its group too small, so the group tries again, later, as long as the instance is wanted: in an
+//! outage wishes pile up to the size of the groups, and come all at once when launches work again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,7 +28,8 @@ eastfall_topology::params! {
         rate: f64 = 0.5, range 0.0..=1000000.0, scaled by load;
         /// Factor on the rate by time of day, linear between the points and across midnight.
         curve: Curve = [["00:00", 1.0]];
-        /// How long an instance lives (assumption: groups that scale with the day keep one for an hour or so).
+        /// How long an instance is wanted, from the wish on (assumption: groups that scale with the day keep one for an hour
+        /// or so). A wish that could not be met in that time is given up.
         lifetime: Distribution = { distribution = "exponential", mean = "1h" };
         /// How often an instance is described while it lives (assumption).
         describe_every: Span = "10m", range "1s"..="365d";
@@ -163,16 +164,18 @@ impl Groups {
             let world = &groups.world;
             let name = format!("{}/life-{number}", world.instance().name);
             let mut luck = stream(world.region().seed, &name);
-            let id = groups.launch(&client, intended, &name).await;
+            let until = intended + draw(&groups.settings.get().lifetime, &mut luck);
+            let launched = groups.launch(&client, intended, until, &name).await;
             groups.change(|tally| {
                 tally.missing -= 1;
-                tally.there += 1;
+                tally.there += u64::from(launched.is_some());
             });
+            let Some(id) = launched else { return };
             let behind = balancers.and_then(|balancers| Some((balancers, groups.balancer(&mut luck)?)));
             if let Some((balancers, name)) = &behind {
                 groups.until_done(|| balancers.register(name, vec![id.clone()])).await;
             }
-            groups.live(&client, &id, &mut luck).await;
+            groups.live(&client, &id, until, &mut luck).await;
             if let Some((balancers, name)) = &behind {
                 groups.until_done(|| balancers.deregister(name, vec![id.clone()])).await;
             }
@@ -181,9 +184,11 @@ impl Groups {
         });
     }
 
-    async fn launch(&self, client: &Client, intended: Moment, name: &str) -> String {
+    /// Tries until the instance is there, or no longer wanted: a group's wish is for a number of instances at a time, so
+    /// what could not be launched in the outage is not all asked for after it.
+    async fn launch(&self, client: &Client, intended: Moment, until: Moment, name: &str) -> Option<String> {
         let (mut intended, mut tries) = (intended, 0);
-        loop {
+        while intended <= until {
             tries += 1;
             let request = RunInstancesRequest {
                 count: 1,
@@ -195,18 +200,19 @@ impl Groups {
             if let Ok(answer) = client.call_intended(intended, &ec2_api::RUN_INSTANCES, request).await
                 && let Some(instance) = answer.instances.into_iter().next()
             {
-                return instance.instance_id;
+                return Some(instance.instance_id);
             }
             self.world.sleep(self.settings.get().try_again).await;
             intended = self.world.now();
         }
+        self.world.record().count("launches-given-up", 1);
+        None
     }
 
     /// Looks at an instance and changes it until the end of its life.
-    async fn live(&self, client: &Client, id: &str, luck: &mut Rng) {
+    async fn live(&self, client: &Client, id: &str, end: Moment, luck: &mut Rng) {
         let clock = self.world.clock();
         let settings = self.settings.get();
-        let end = self.world.now() + draw(&settings.lifetime, luck);
         let mut look = self.world.now() + settings.describe_every.mul_f64(luck.random());
         let mut change = self.next_change(luck);
         while look.min(change) < end {
@@ -257,13 +263,11 @@ impl Groups {
     }
 
     async fn terminate(&self, client: &Client, id: &str) {
-        loop {
+        self.until_done(|| {
             let request = TerminateInstancesRequest { instance_ids: vec![id.to_owned()] };
-            match client.call(&ec2_api::TERMINATE_INSTANCES, request).await {
-                Ok(_) => return,
-                Err(_) => self.world.sleep(self.settings.get().try_again).await,
-            }
-        }
+            async move { client.call(&ec2_api::TERMINATE_INSTANCES, request).await.map(drop) }
+        })
+        .await;
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Tally) -> T) -> T {

@@ -10,8 +10,8 @@ use eastfall_proto::ec2::InstanceState;
 use eastfall_topology::{Moment, Span};
 use tonic::{Code, Status};
 
-use crate::dynamodb::condition::{any, is, not_exists};
-use crate::dynamodb::update::set;
+use crate::dynamodb::condition::{any, exists, is, not_exists};
+use crate::dynamodb::update::{remove, set};
 use crate::dynamodb::value::{self, Item, item, number, string};
 use crate::tables::Tables;
 
@@ -40,6 +40,8 @@ const SCHEMAS: [&str; 5] = [
 /// a client's token is remembered (assumption: far longer than anybody repeats one request).
 const REMEMBERED: Span = Span::from_mins(60);
 
+/// Instances that are read at once (published: 100 items).
+const READ_AT_ONCE: usize = 100;
 /// Droplets that one batch may write (published: 25 items).
 pub(super) const BATCH: usize = 25;
 
@@ -175,6 +177,16 @@ impl Store {
         self.tables.get(INSTANCES, item([("instance", string(id))])).await
     }
 
+    /// Instances as they are written down; those that nobody knows are left out.
+    pub(super) async fn instances(&self, ids: &[String]) -> Result<Vec<Item>, Status> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(READ_AT_ONCE) {
+            let keys = ids.iter().map(|id| item([("instance", string(id))])).collect();
+            found.extend(self.tables.get_batch(INSTANCES, keys).await?);
+        }
+        Ok(found)
+    }
+
     /// Writes an instance.
     pub(super) async fn put_instance(&self, instance: Item) -> Result<(), Status> {
         self.tables.put(INSTANCES, instance).await
@@ -214,6 +226,7 @@ impl Store {
             set("state", number(InstanceState::Running as i32)),
             set("host", number(host)),
             set("droplet", number(droplet)),
+            remove("forget-at"),
         ];
         actions.extend(reachable.then(|| set(REACHABLE, number(1))));
         self.tables.update(INSTANCES, key, actions).await
@@ -252,12 +265,16 @@ fn forget_at(now: Moment) -> AttributeValue {
     number((now + REMEMBERED).as_nanos())
 }
 
-/// Network Manager's word on an instance: every path knows the way to it.
+/// Network Manager's word on an instance: every path knows the way to it. Nothing is written of one that is forgotten.
 ///
 /// # Errors
 /// As DynamoDB answers.
 pub(crate) async fn set_reachable(tables: &Tables, instance: &str) -> Result<(), Status> {
-    tables.update(INSTANCES, item([("instance", string(instance))]), vec![set(REACHABLE, number(1))]).await
+    let (key, actions) = (item([("instance", string(instance))]), vec![set(REACHABLE, number(1))]);
+    match tables.update_if(INSTANCES, key, actions, exists("instance")).await {
+        Err(status) if status.code() == Code::FailedPrecondition => Ok(()),
+        written => written,
+    }
 }
 
 /// Whether an instance as it is written down can be reached.

@@ -50,7 +50,8 @@ export const mount = (ctx) => {
   const drawing = svg("svg", { viewBox: `0 -12 ${places.width} ${places.height + 12}`, class: "graph", role: "group", "aria-label": "Dependency graph; the table below it says the same" },
     arrow, edges.map(({ node }) => node), nodes.map(({ node }) => node));
   // Small enough to see it whole, but not too small to read: then it scrolls.
-  Object.assign(drawing.style, { minWidth: `${places.width * 0.6}px`, maxWidth: `${places.width * 1.3}px` });
+  const least = places.width * 0.6;
+  Object.assign(drawing.style, { minWidth: `${least}px`, maxWidth: `${places.width * 1.3}px` });
 
   const find = h("input", { type: "search", placeholder: "find a service  ( / )", "aria-label": "Find a service", value: ctx.state.q ?? "", oninput: () => ctx.change({ q: find.value || null }), "data-key": "/" });
   const toggle = (key, text) => h("button", { type: "button", onclick: () => ctx.change({ [key]: ctx.state[key] ? null : "1" }) }, text);
@@ -59,7 +60,8 @@ export const mount = (ctx) => {
   const legend = h("p", { class: "legend" }, h("span", { class: "key ok" }, "✓ answered"), h("span", { class: "key failed" }, "✕ failed"), h("span", { class: "key rejected" }, "⊘ rejected"), h("span", { class: "key timed_out" }, "◷ timed out"), " over the last minute; breaker ◑ half open, ◌ open; ↻ attempts for each request");
   const aside = details(ctx);
   const order = h("ol", { class: "cascade-list" });
-  const node = h("div", { class: "split" },
+  // A large region wants the whole width of a small screen: then the details are below.
+  const node = h("div", { class: least > 1000 ? "split wide" : "split" },
     h("div", { class: "main" }, h("div", { class: "tools" }, find, ordering, isolating), h("div", { class: "canvas" }, drawing), legend, order, twin), aside.node);
 
   const near = () => {

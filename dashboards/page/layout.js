@@ -5,7 +5,7 @@
 
 const SWEEPS = 6;
 
-export const BOX = { width: 172, height: 46, across: 66, down: 12 };
+export const BOX = { width: 172, height: 46, across: 60, down: 12 };
 
 // Edges that close a circle, found depth first in the order of the file: they don't count for the layers.
 const backward = (names, callees) => {

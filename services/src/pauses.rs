@@ -12,7 +12,7 @@ use rand::RngExt as _;
 pub(crate) struct Lengths {
     /// The first one; each is twice the one before.
     pub(crate) first: Span,
-    /// But no longer than this. Each is spread over its upper half by chance.
+    /// But no longer than this. Each is a tenth longer or shorter by chance: since one asks for all, more is not needed.
     pub(crate) longest: Span,
 }
 
@@ -54,7 +54,7 @@ impl Pauses {
 
     fn pause(&self, lengths: &Lengths, rng: &mut Rng) -> Span {
         let doubled = lengths.first.mul_f64(2_f64.powi(self.failures.saturating_sub(1).min(62) as i32));
-        doubled.min(lengths.longest).mul_f64(rng.random_range(0.5..1.0))
+        doubled.min(lengths.longest).mul_f64(rng.random_range(0.9..1.1))
     }
 }
 

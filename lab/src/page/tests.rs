@@ -1,7 +1,7 @@
 //! A short run from its session to its report.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use serde_json::Value;
@@ -13,11 +13,19 @@ use crate::run_folder::{Mode, RunFolder, RunWriter};
 use crate::session::Session;
 use crate::simulate::{Options, simulate};
 
+fn shipped(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)
+}
+
 /// One queue for twenty seconds, with a setting: nothing breaks in it.
 fn run(folder: &Path) {
+    run_of(shipped("scenarios/mm1.toml"), folder);
+}
+
+fn run_of(scenario: PathBuf, folder: &Path) {
     let scenario = cli::Scenario {
-        scenario: Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/mm1.toml"),
-        topology: None,
+        scenario,
+        topology: Some(shipped("topologies/mm1.toml")),
         seed: 7,
         settings: vec!["service.station.queue.limit=50".to_owned()],
         load: None,
@@ -91,4 +99,27 @@ fn a_run_that_was_cut_off_is_shown_as_far_as_it_came() {
         model["summary"].is_null() && !model["series"]["times"].as_array().unwrap().is_empty(),
         "{model}"
     );
+}
+
+#[test]
+fn impact_is_shown_where_the_expectations_recognise_it_with_customers_or_without() {
+    let place = tempfile::tempdir().unwrap();
+    let scenario = place.path().join("own.toml");
+    let text = std::fs::read_to_string(shipped("scenarios/mm1.toml")).unwrap();
+    std::fs::write(&scenario, text.replace("mm1.expect.toml", "own.expect.toml")).unwrap();
+    // The station's customers are served all along, and nobody calls the other one from outside.
+    let window =
+        |system: &str| format!("[[window]]\nsystem = \"{system}\"\nwhen = \"customers->station.ok > 0\"\n");
+    let rules = window("station") + &window("nobody-asks");
+    std::fs::write(place.path().join("own.expect.toml"), rules).unwrap();
+    let folder = place.path().join("run");
+    run_of(scenario, &folder);
+    let model = serde_json::to_value(Model::of_run(&RunFolder::open(&folder).unwrap()).unwrap()).unwrap();
+    let expected = serde_json::json!([[0.0, 20.0]]);
+    assert_eq!(model["windows"]["nobody-asks"], expected, "one without customers");
+    assert_eq!(model["windows"]["station"], expected, "one with customers");
+    let systems = model["systems"].as_array().unwrap();
+    let station = systems.iter().find(|system| system["name"] == "station").unwrap();
+    assert_eq!(station["windows"], expected, "whose own condition goes before its customers' errors");
+    assert_eq!(systems.len(), 1, "the other has no customers to ask: {systems:?}");
 }

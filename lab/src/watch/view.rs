@@ -16,6 +16,9 @@ use crate::failure::Failure;
 /// Statuses whose shares of failures are kept for the little curves.
 const HISTORY: usize = 30;
 
+/// Lines of the table of systems that are none: its frame and heading.
+const FRAME: u16 = 3;
+
 /// Heights of the little curves' columns, none to all.
 const HEIGHTS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -117,7 +120,7 @@ impl View {
 
     /// Draws it all.
     pub(super) fn draw(&self, frame: &mut Frame<'_>) {
-        let systems = u16::try_from(self.status.systems.len()).unwrap_or(u16::MAX).saturating_add(3);
+        let systems = u16::try_from(self.status.systems.len()).unwrap_or(u16::MAX).saturating_add(FRAME);
         let changes = self.changes();
         let changed = u16::try_from(changes.len()).unwrap_or(u16::MAX);
         let [head, table, middle, events, foot] = Layout::vertical([
@@ -129,7 +132,7 @@ impl View {
         ])
         .areas(frame.area());
         frame.render_widget(self.head(), head);
-        frame.render_widget(self.systems(), table);
+        frame.render_widget(self.systems(table.height), table);
         frame.render_widget(Paragraph::new(changes), middle);
         self.draw_events(frame, events);
         frame.render_widget(self.foot(), foot);
@@ -153,7 +156,8 @@ impl View {
         Paragraph::new(vec![Line::from(now), Line::from(fleet.dim())])
     }
 
-    fn systems(&self) -> Table<'_> {
+    /// The systems, in so many lines. A large region may not fit: then the frame says how many are out of sight.
+    fn systems(&self, lines: u16) -> Table<'_> {
         let mut systems: Vec<&SystemStatus> = self.status.systems.iter().collect();
         systems.sort_by(|one, other| self.order.compare(one, other));
         let rows = systems.into_iter().map(|system| {
@@ -177,9 +181,12 @@ impl View {
             Constraint::Length(u16::try_from(HISTORY).unwrap_or(u16::MAX)),
         ];
         let heading = Row::new(["system", "state", "requests/s", "failed", "attempts", "failed, lately"]);
-        Table::new(rows, widths)
-            .header(heading.style(Style::new().add_modifier(Modifier::BOLD)))
-            .block(Block::bordered().title(format!(" systems, by {} ", self.order.word())))
+        let mut block = Block::bordered().title(format!(" systems, by {} ", self.order.word()));
+        let hidden = self.status.systems.len().saturating_sub(usize::from(lines.saturating_sub(FRAME)));
+        if hidden > 0 {
+            block = block.title_bottom(format!(" {hidden} more; s brings others to the top "));
+        }
+        Table::new(rows, widths).header(heading.style(Style::new().add_modifier(Modifier::BOLD))).block(block)
     }
 
     fn curve(&self, system: &str) -> String {

@@ -146,3 +146,16 @@ fn curves_keep_the_last_thirty() {
     assert_eq!(view.curve("dynamodb").chars().count(), HISTORY);
     assert_eq!(view.curve("route53").trim(), "", "nothing failed");
 }
+
+#[test]
+fn systems_that_do_not_fit_are_counted() {
+    let mut many = status();
+    many.systems = (0..30).map(|number| system(&format!("system-{number}"), 600, 0)).collect();
+    let mut view = View::default();
+    view.take(Ok(many));
+    let small = screen(&view, 100, 24);
+    let shown = (0..30).filter(|number| small.contains(&format!("system-{number} "))).count();
+    assert!((5..30).contains(&shown), "{shown} of 30 in\n{small}");
+    line(&small, &[&format!("{} more", 30 - shown)]);
+    assert!(!screen(&view, 100, 60).contains("more;"), "all of them fit in 60 lines");
+}

@@ -63,6 +63,10 @@ eastfall_topology::params! {
         /// How long a host collects changes on droplets before it hands them to Network Manager, and how long it waits
         /// when some were not accepted (assumption).
         hand_over: Span = "1s", range "10ms"..="1h";
+        /// Whether the network is told anew what is on a droplet that gets a lease after it was without one (inferred:
+        /// published is that a large backlog of network state stood when the leases were back, which what customers had
+        /// changed meanwhile does not explain at this region's rates). No effect without a Network Manager.
+        announce: bool = true;
         /// How long after the run's start the host turns to its store (ours: names and tables have to exist by then).
         start_delay: Span = "1m", range "0s"..="1d";
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use eastfall_fabric::capacity::line::{Next, Ticket};
+use eastfall_proto::network_manager::ChangeKind;
 use eastfall_topology::{Moment, Span};
 use tonic::Status;
 
@@ -101,7 +102,16 @@ impl Host {
         } else if useful {
             record.count(ESTABLISHED, 1);
             self.state().book.extend(local, lease.until);
+            self.announce(lease.droplet).await;
             self.apply_changes(local).await;
+        }
+    }
+
+    /// A droplet that was without a lease comes back: the network is told anew what is on it.
+    async fn announce(&self, droplet: u32) {
+        if self.settings.get().announce {
+            // What can't be written down here is made good by the next change of the droplet.
+            let _ = self.network.tell(&format!("droplet-{droplet}"), ChangeKind::Modified).await;
         }
     }
 }

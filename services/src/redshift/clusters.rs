@@ -227,6 +227,8 @@ struct State {
 
 impl Fleet {
     async fn run(self: Arc<Self>) {
+        // Expectations look at these also in a run that ends before there are tables.
+        self.tell();
         let schemas = [&*format!("{CLUSTERS}({CLUSTER_KEY})"), &*format!("{NODES}(node)")];
         self.tables.prepare(&self.world, &schemas).await;
         self.world.clock().sleep_until(Moment::START + self.settings.get().start_delay).await;

@@ -161,7 +161,7 @@ pub struct Rise {
 /// How much was the trigger, and how much recovery.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Timing {
-    /// The system that fell first.
+    /// The system that fell first; of several within minutes, one that fell for want of no other.
     pub first: String,
     /// When.
     pub from: String,

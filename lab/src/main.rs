@@ -1,7 +1,7 @@
 //! The `eastfall` program.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "only the program prints, and only here")]
+#![expect(clippy::print_stderr, reason = "only the program prints, and only here")]
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -15,6 +15,19 @@ use eastfall::simulate::{Options, simulate};
 use eastfall::{control, explain, export, import, interrupt, live, logging, page, score, show, sweep, watch};
 use eastfall_topology::time::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// Prints as the standard library's does, for as long as somebody reads it: `eastfall explain RUN | head` is no reason to
+/// panic.
+macro_rules! print {
+    ($($what:tt)*) => { out(format_args!($($what)*)) };
+}
+macro_rules! println {
+    ($($what:tt)*) => { out(format_args!("{}\n", format_args!($($what)*))) };
+}
+
+fn out(text: std::fmt::Arguments<'_>) {
+    let _ = std::io::stdout().lock().write_fmt(text);
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

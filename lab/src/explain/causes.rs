@@ -201,7 +201,11 @@ pub(super) fn first_signs(evidence: &Evidence<'_>, inputs: &[Input], falls: &[Fa
 
 /// How much of it all was the trigger.
 pub(super) fn timing(evidence: &Evidence<'_>, inputs: &[Input], falls: &[Fall]) -> Option<Timing> {
-    let first = falls.first()?;
+    // Who falls for want of another fell with it, even if its own customers noticed a minute sooner.
+    let earliest = falls.first()?.window[0];
+    let together = || falls.iter().take_while(|fall| fall.window[0].since(earliest) <= SLACK);
+    let of_itself = together().find(|fall| !matches!(fall.cause, Cause::Dependency { .. }));
+    let first = of_itself.or(falls.first())?;
     let [from, to] = first.window;
     let share = |from: Moment, to: Moment| evidence.system(&first.system, from, to).lost();
     let actions = inputs.iter().filter(|input| input.acts && !input.is_trigger());

@@ -77,7 +77,7 @@ mod tests {
             let leave = pauses.leave(now, &LENGTHS, &mut rng).expect("the pause is over");
             pauses.failed(leave, now, &LENGTHS, &mut rng);
             let pause = pauses.until.since(now);
-            let (low, high) = (Span::from_secs(longest) / 2, Span::from_secs(longest));
+            let (low, high) = (Span::from_millis(longest * 900), Span::from_millis(longest * 1100));
             assert!(low <= pause && pause <= high, "{pause} is not in {low}..={high}");
             assert_eq!(pauses.leave(now, &LENGTHS, &mut rng), None, "nobody asks in the pause");
             now = pauses.until;

@@ -25,7 +25,7 @@ const BESIDE: Span = Span::from_mins(15);
 /// recovered in between.
 const ONE_FALL: Span = Span::from_mins(15);
 
-/// How many first signs are told.
+/// How many first signs of a kind are told.
 const SIGNS: usize = 8;
 
 /// The moment at which things began to break: the first trigger's, or the start of the run.
@@ -190,12 +190,18 @@ pub(super) fn first_signs(evidence: &Evidence<'_>, inputs: &[Input], falls: &[Fa
             fresh.push((event.at, event.kind.clone(), "event", event.service.to_string()));
         }
     }
-    let mut signs: Vec<Sign> = edges
-        .chain(fresh)
+    // As many of each: calls are judged by the minute and would crowd out what happened within it.
+    let first_of = |mut signs: Vec<(Moment, String, &'static str, String)>| {
+        signs.sort();
+        signs.truncate(SIGNS);
+        signs
+    };
+    let mut signs: Vec<Sign> = first_of(edges.collect())
+        .into_iter()
+        .chain(first_of(fresh))
         .map(|(moment, what, kind, service)| Sign { at: evidence.time(moment), what, kind, service, moment })
         .collect();
     signs.sort_by(|one, other| one.moment.cmp(&other.moment).then(one.what.cmp(&other.what)));
-    signs.truncate(SIGNS);
     signs
 }
 

@@ -26,6 +26,7 @@ check-time = "1ms"
 start-delay = "0s"
 heartbeat = "100ms"
 hand-over = "100ms"
+announce = false
 calls.db = { timeout = "5s" }
 calls.droplets = { timeout = "5s" }
 calls.network = { timeout = "5s" }
@@ -203,6 +204,19 @@ fn changes_pile_up_without_leases_and_are_released_with_them() {
     lab.run_for(Span::from_secs(400));
     assert_eq!(lab.last("changes-pending"), 0.0, "applied");
     assert_eq!(lab.sum("changes-propagated"), before + 20.0, "and brought onto every path");
+}
+
+#[test]
+fn droplets_that_come_back_are_announced_to_the_network() {
+    let lab = Lab::start(&REGION.replace("announce = false", "announce = true"), 1);
+    lab.run_for(Span::from_secs(5));
+    lab.simulation.kill_instance("droplets");
+    lab.simulation.start_instance("droplets");
+    let before = lab.sum("changes-propagated");
+    lab.run_for(Span::from_mins(120));
+    let established = lab.sum("leases-established");
+    assert!(established > 0.0, "who was dead has no lease and asks for one");
+    assert_eq!(lab.sum("changes-propagated"), before + established, "one change each");
 }
 
 #[test]

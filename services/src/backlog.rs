@@ -222,28 +222,10 @@ impl<T: Message + Default + Clone + 'static> Backlog<T> {
     }
 }
 
-/// The pause before the next attempt, after so many failed ones: `first`, doubled with each, at most `longest`.
-pub fn pause_after(failures: u32, first: Span, longest: Span) -> Span {
-    let doubled = 1u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);
-    (first * doubled).min(longest)
-}
-
 fn key(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
 }
 
 fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_longest() {
-        let pause = |failures| pause_after(failures, Span::from_secs(1), Span::from_mins(5));
-        let seconds: Vec<f64> = [1, 2, 3, 8, 9, 10, 1000].map(|n| pause(n).as_secs_f64()).to_vec();
-        assert_eq!(seconds, [1.0, 2.0, 4.0, 128.0, 256.0, 300.0, 300.0], "and not beyond, however many");
-    }
 }

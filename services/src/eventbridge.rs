@@ -20,7 +20,7 @@ use eastfall_topology::{Moment, Span};
 use rand::RngExt as _;
 use tonic::{Code, Request, Response, Status};
 
-use crate::backlog::{Backlog, Effort, Verdict, pause_after};
+use crate::backlog::{Backlog, Effort, Verdict};
 use crate::dynamodb::value::{self, Item, item, string};
 use crate::lambda::api::LambdaParams;
 use crate::settings::{Settings, callee_of_kind_if_any, split};
@@ -242,7 +242,7 @@ impl Bus {
             self.world.record().count(GIVEN_UP, 1);
             return Verdict::Finished;
         }
-        let pause = pause_after(attempts, settings.first_pause, settings.longest_pause);
+        let pause = settings.first_pause.doubled(attempts.saturating_sub(1), settings.longest_pause);
         let part = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random_range(0.5..1.0);
         Verdict::Again(Delivery { attempts, ..delivery }, pause.mul_f64(part))
     }

@@ -12,7 +12,7 @@ use rand::RngExt as _;
 pub(crate) struct Lengths {
     /// The first one; each is twice the one before.
     pub(crate) first: Span,
-    /// But no longer than this. Each is a tenth longer or shorter by chance: since one asks for all, more is not needed.
+    /// But no longer than this. Each is spread over its upper half by chance.
     pub(crate) longest: Span,
 }
 
@@ -53,8 +53,8 @@ impl Pauses {
     }
 
     fn pause(&self, lengths: &Lengths, rng: &mut Rng) -> Span {
-        let doubled = lengths.first.mul_f64(2_f64.powi(self.failures.saturating_sub(1).min(62) as i32));
-        doubled.min(lengths.longest).mul_f64(rng.random_range(0.9..1.1))
+        let full = lengths.first.doubled(self.failures.saturating_sub(1), lengths.longest);
+        full.mul_f64(rng.random_range(0.5..1.0))
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
             let leave = pauses.leave(now, &LENGTHS, &mut rng).expect("the pause is over");
             pauses.failed(leave, now, &LENGTHS, &mut rng);
             let pause = pauses.until.since(now);
-            let (low, high) = (Span::from_millis(longest * 900), Span::from_millis(longest * 1100));
+            let (low, high) = (Span::from_secs(longest) / 2, Span::from_secs(longest));
             assert!(low <= pause && pause <= high, "{pause} is not in {low}..={high}");
             assert_eq!(pauses.leave(now, &LENGTHS, &mut rng), None, "nobody asks in the pause");
             now = pauses.until;

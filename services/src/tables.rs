@@ -225,7 +225,6 @@ impl Tables {
             consistent_read: true,
             ..QueryRequest::default()
         };
-        let page = self.client.call(&api::QUERY, request).await?;
-        Ok(page.items.into_iter().map(|item| item.attributes).collect())
+        self.page(request).await
     }
 }

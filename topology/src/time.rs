@@ -73,6 +73,12 @@ impl Span {
     pub fn mul_f64(self, factor: f64) -> Self {
         Span((self.0 as f64 * factor).round() as u64)
     }
+
+    /// Twice as long `times` times over, but no longer than `longest`: the pauses of exponential back-off.
+    pub fn doubled(self, times: u32, longest: Span) -> Self {
+        (self * 1u64.checked_shl(times).unwrap_or(u64::MAX)).min(longest)
+    }
+
     /// The difference, or zero if `other` is longer.
     pub const fn saturating_sub(self, other: Span) -> Span {
         Span(self.0.saturating_sub(other.0))
@@ -234,6 +240,13 @@ mod tests {
         assert_eq!("2h 37m".parse(), Ok(Span::from_mins(157)));
         assert_eq!("1.5ms".parse(), Ok(Span::from_micros(1_500)));
         assert_eq!("0".parse(), Ok(Span::ZERO));
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let pause = |times| Span::from_secs(1).doubled(times, Span::from_mins(5));
+        let seconds: Vec<f64> = [0, 1, 2, 7, 8, 9, 1000].map(|times| pause(times).as_secs_f64()).to_vec();
+        assert_eq!(seconds, [1.0, 2.0, 4.0, 128.0, 256.0, 300.0, 300.0], "and not beyond, however many");
     }
 
     #[test]

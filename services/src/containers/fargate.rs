@@ -222,7 +222,7 @@ impl Host {
         }
         let settings = self.settings.get();
         let longest = settings.longest_back_off.max(settings.back_off);
-        let wait = settings.back_off.mul_f64(2_f64.powi((failures - 1).min(20) as i32)).min(longest);
+        let wait = settings.back_off.doubled(failures - 1, longest);
         let mut luck = self.luck.lock().unwrap_or_else(PoisonError::into_inner);
         wait.mul_f64(0.5 + luck.random::<f64>() / 2.0)
     }

@@ -139,8 +139,8 @@ impl Enactor {
                 Ok(Pass::Complete) => {}
                 Ok(Pass::Idle) => self.world.sleep(params.poll).await,
                 Ok(Pass::Broken) => {
-                    let pause = params.retry_delay * (1 << (broken - 1).min(20));
-                    self.world.sleep(pause.min(params.retry_delay_max.max(params.retry_delay))).await;
+                    let longest = params.retry_delay_max.max(params.retry_delay);
+                    self.world.sleep(params.retry_delay.doubled(broken - 1, longest)).await;
                 }
                 Err(_) => self.world.sleep(params.retry_delay).await,
             }

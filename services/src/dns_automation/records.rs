@@ -26,8 +26,7 @@ pub(super) struct BackOff {
 
 impl BackOff {
     fn after(&self, times: u32, rng: &mut Rng) -> Span {
-        let full = (self.base * (1u64 << times.min(20))).min(self.max);
-        full.mul_f64(rng.random_range(0.5..=1.0))
+        self.base.doubled(times, self.max).mul_f64(rng.random_range(0.5..=1.0))
     }
 }
 

@@ -18,7 +18,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::fleet::FleetParams;
 use super::{DOMAIN, FUNCTIONS, is_throttle, no_function, outward, service_error, throttled};
-use crate::backlog::{Backlog, Effort, Verdict, pause_after};
+use crate::backlog::{Backlog, Effort, Verdict};
 use crate::catalog::{Catalog, NAME};
 use crate::dynamodb::condition::{is, not_exists};
 use crate::dynamodb::value::{self, Item, item, number, string};
@@ -198,7 +198,7 @@ impl Front {
             Err(_) => {
                 self.world.record().count(FAILED_RUNS, 1);
                 let failures = event.failures + 1;
-                let pause = pause_after(failures, settings.first_pause, settings.longest_pause);
+                let pause = settings.first_pause.doubled(failures.saturating_sub(1), settings.longest_pause);
                 Verdict::Again(AsyncEvent { failures, ..event }, pause)
             }
         }

@@ -10,14 +10,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_fabric::disk::Disk;
-use eastfall_fabric::network::client::Client;
 use eastfall_fabric::rng::Rng;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::lambda::{RunClass, fleet_api};
 use eastfall_topology::{Distribution, Span};
 
 use crate::ec2::client::Ec2Client;
-use crate::settings::{Settings, callee_of_kind_if_any, instance_count};
+use crate::nlb::client::NlbClient;
+use crate::settings::{Settings, instance_count};
 use crate::tables::Tables;
 
 mod health;
@@ -77,11 +77,7 @@ pub fn kind() -> Kind {
     Kind { schema: FleetParams::SCHEMA, start: |world| Box::pin(start(world)) }
 }
 
-/// The kind of NLB's control API. The edge is optional: without it nobody checks the workers.
-const NLB: &str = "nlb-health";
-
 async fn start(world: World) -> Result<(), StartError> {
-    let nlb = callee_of_kind_if_any(&world, NLB)?;
     let disk = world.disk("workers").await?;
     let mut state = State::default();
     for (key, _) in disk.load()? {
@@ -89,7 +85,7 @@ async fn start(world: World) -> Result<(), StartError> {
         state.workers.add(id, Worker::launched(false));
     }
     let fleet = Arc::new(Fleet {
-        nlb: nlb.map(|name| world.dial(&name)).transpose()?,
+        nlb: NlbClient::of(&world)?,
         ec2: Ec2Client::of(&world)?,
         tables: Tables::of(&world)?,
         settings: Settings::new(&world),
@@ -146,7 +142,8 @@ struct Fleet {
     settings: Settings<FleetParams>,
     ec2: Ec2Client,
     tables: Tables,
-    nlb: Option<Client>,
+    /// Without one nobody checks the workers.
+    nlb: Option<NlbClient>,
     disk: Disk,
     rng: Mutex<Rng>,
     state: Mutex<State>,

@@ -110,7 +110,7 @@ impl Host {
     /// A droplet that was without a lease comes back: the network is told anew what is on it.
     async fn announce(&self, droplet: u32) {
         if self.settings.get().announce {
-            // What can't be written down here is made good by the next change of the droplet.
+            // Only a disk that can't be written fails this, and then the network knows the droplet as it was before.
             let _ = self.network.tell(&format!("droplet-{droplet}"), ChangeKind::Modified).await;
         }
     }

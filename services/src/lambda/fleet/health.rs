@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use eastfall_proto::nlb::{
-    DeregisterTargetsRequest, DescribeTargetHealthRequest, RegisterTargetsRequest, TargetState, nlb_api,
-};
+use eastfall_proto::nlb::TargetState;
 
 use super::workers::Health;
 use super::{Fleet, REPLACED};
@@ -30,11 +28,10 @@ impl Fleet {
     async fn check(&self) {
         let Some(nlb) = &self.nlb else { return };
         let load_balancer = self.settings.get().load_balancer.clone();
-        let request = DescribeTargetHealthRequest { load_balancer };
         // Without an answer nothing new is known, and nothing is done.
-        let Ok(answer) = nlb.call(&nlb_api::DESCRIBE_TARGET_HEALTH, request).await else { return };
+        let Ok(targets) = nlb.health(&load_balancer).await else { return };
         let said: BTreeMap<String, TargetState> =
-            answer.targets.into_iter().map(|target| (target.instance_id.clone(), target.state())).collect();
+            targets.into_iter().map(|target| (target.instance_id.clone(), target.state())).collect();
         let (now, settings) = (self.world.now(), self.settings.get());
         let condemned = {
             let mut state = self.state();
@@ -67,8 +64,7 @@ impl Fleet {
     pub(super) async fn register(&self, id: &str) {
         let Some(nlb) = &self.nlb else { return };
         let load_balancer = self.settings.get().load_balancer.clone();
-        let request = RegisterTargetsRequest { load_balancer, instance_ids: vec![id.to_owned()] };
-        let registered = nlb.call(&nlb_api::REGISTER_TARGETS, request).await.is_ok();
+        let registered = nlb.register(&load_balancer, vec![id.to_owned()]).await.is_ok();
         // A worker that could not be registered gets traffic when it is, at the next look.
         if let Some(worker) = self.state().workers.get_mut(id) {
             worker.registered = registered;
@@ -79,8 +75,7 @@ impl Fleet {
     pub(super) async fn deregister(&self, id: &str) {
         let Some(nlb) = &self.nlb else { return };
         let load_balancer = self.settings.get().load_balancer.clone();
-        let request = DeregisterTargetsRequest { load_balancer, instance_ids: vec![id.to_owned()] };
         // Targets that are gone fail their checks; one that stays registered gets no traffic.
-        let _ = nlb.call(&nlb_api::DEREGISTER_TARGETS, request).await;
+        let _ = nlb.deregister(&load_balancer, vec![id.to_owned()]).await;
     }
 }

@@ -105,7 +105,6 @@ impl Health {
         record.gauge("targets", sum(|zone| zone.targets));
         record.gauge("targets-failing", sum(|zone| zone.failing));
         record.gauge("checks-late", f64::from(late));
-        record.gauge("failover-off", f64::from(u8::from(!self.settings.get().failover)));
         record.gauge("zones-out", sum(|zone| u32::from(zone.out)));
         record.gauge("share-in-dns", 1.0 - sum(|zone| u32::from(zone.out)) / (all.count().max(1) as f64));
         record.gauge("checks-waiting", state.checkers.iter().map(Checkers::waiting).sum::<usize>() as f64);

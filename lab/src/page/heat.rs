@@ -5,6 +5,7 @@
 //! whatever their end. Those that failed have no place among the bins: a fast failure is not a fast answer. The page
 //! shows them as rows of their own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eastfall_fabric::record::{EdgeKey, Histograms, Interval, Layout, Measure};
@@ -37,6 +38,13 @@ pub(crate) struct HeatRow {
     percentiles: Vec<Number>,
 }
 
+/// What one interval of a log holds.
+pub(crate) struct Whole {
+    pub(crate) from: Moment,
+    pub(crate) to: Moment,
+    pub(crate) histograms: Histograms,
+}
+
 /// Latencies by edge (`caller->callee`) and by system (`system.NAME`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heat {
@@ -53,6 +61,36 @@ impl Heat {
             systems: systems.map(|(name, edges)| (format!("system.{name}"), edges)).collect(),
             rows: Vec::new(),
         }
+    }
+
+    /// Of a run whose logs are on disk, by edge. What one log holds is large, so they are read one after the other: each
+    /// for itself, and those of a system once more together.
+    ///
+    /// # Errors
+    /// If a log can't be read.
+    pub(crate) fn read<E>(
+        layout: &Layout,
+        edges: &[EdgeKey],
+        mut log: impl FnMut(&EdgeKey) -> Result<Vec<Whole>, E>,
+    ) -> Result<Heat, E> {
+        let mut heat = Heat::new(layout);
+        for edge @ (caller, callee) in edges {
+            for Whole { from, to, histograms } in log(edge)? {
+                heat.rows.push((format!("{caller}->{callee}"), HeatRow::of(from, to, &histograms)));
+            }
+        }
+        for (name, parts) in &heat.systems {
+            let mut all: BTreeMap<(Moment, Moment), Histograms> = BTreeMap::new();
+            for edge in parts.iter().filter(|edge| edges.contains(edge)) {
+                for Whole { from, to, histograms } in log(edge)? {
+                    all.entry((from, to)).or_default().merge(&histograms);
+                }
+            }
+            heat.rows
+                .extend(all.iter().map(|((from, to), all)| (name.clone(), HeatRow::of(*from, *to, all))));
+        }
+        heat.rows.sort_by(|(_, one), (_, other)| one.from.total_cmp(&other.from));
+        Ok(heat)
     }
 
     /// Takes up intervals; those of one start together.

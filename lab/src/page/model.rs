@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 
 use eastfall_chaos::expect::{Evaluation, MilestoneResult, evaluate};
 use eastfall_chaos::timeline::Timeline;
-use eastfall_fabric::record::{Event, Histograms, Interval, Layout, Results, Series, Tick};
-use eastfall_topology::time::{Moment, Span};
+use eastfall_fabric::record::{Event, Layout, Results, Series, Tick};
+use eastfall_topology::time::Moment;
 use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::columns::Columns;
 use super::events::Events;
-use super::heat::Heat;
+use super::heat::{Heat, Whole};
 use super::policies::Policies;
 use crate::conclusion::Conclusion;
 use crate::failure::Failure;
@@ -130,15 +130,11 @@ impl Model {
         let series = run.series()?;
         model.series.extend(&series);
         model.note(&run.events()?);
-        let mut intervals = Vec::new();
-        for ((caller, callee), log) in run.logs()? {
-            for (from, length, histograms) in by_interval(run.intervals(&log)?) {
-                let (caller, callee) = (caller.clone(), callee.clone());
-                intervals.push(Interval { caller, callee, from, to: from + length, histograms });
-            }
-        }
-        intervals.sort_by_key(|interval| interval.from);
-        model.latency.add(&intervals);
+        let logs: BTreeMap<_, _> = run.logs()?.into_iter().collect();
+        let edges: Vec<_> = logs.keys().cloned().collect();
+        let layout = Layout::of(&session.topology);
+        model.latency =
+            Heat::read(&layout, &edges, |edge| Ok::<_, Failure>(whole(run.intervals(&logs[edge])?)))?;
         let last = series.times().last().copied().unwrap_or_default();
         if let Some(Ok(evaluation)) = evaluation(&session, &series, last) {
             model.conclude(&evaluation, &session);
@@ -239,16 +235,14 @@ fn milestones(evaluation: &Evaluation, session: &Session) -> Vec<MilestoneOf> {
 }
 
 /// The lines of a log, those of one interval together, in the order of time.
-fn by_interval(lines: Vec<LoggedInterval>) -> impl Iterator<Item = (Moment, Span, Box<Histograms>)> {
-    let mut intervals: BTreeMap<Moment, (Span, Vec<_>)> = BTreeMap::new();
+fn whole(lines: Vec<LoggedInterval>) -> Vec<Whole> {
+    let mut intervals: BTreeMap<(Moment, Moment), Vec<_>> = BTreeMap::new();
     for LoggedInterval { from, length, measure, latencies } in lines {
-        let interval = intervals.entry(from).or_insert_with(|| (length, Vec::new()));
-        interval.1.push((measure, latencies));
+        intervals.entry((from, from + length)).or_default().push((measure, latencies));
     }
-    let whole = |(from, (length, parts)): (Moment, (Span, Vec<_>))| {
-        (from, length, Box::new(parts.into_iter().collect::<Histograms>()))
-    };
-    intervals.into_iter().map(whole)
+    let whole =
+        |((from, to), parts): (_, Vec<_>)| Whole { from, to, histograms: parts.into_iter().collect() };
+    intervals.into_iter().map(whole).collect()
 }
 
 fn systems(layout: &Layout) -> Vec<SystemOf> {

@@ -65,7 +65,7 @@ eastfall_topology::params! {
         load_balancer: String = "lambda-internal";
         /// How often the health of workers is asked of the load balancer (assumption).
         health_every: Span = "30s", range "1s"..="1h";
-        /// Workers whose checks fail for so long are terminated and replaced (inferred: minutes).
+        /// Workers whose checks passed and now fail for so long are terminated and replaced (inferred: minutes).
         unhealthy_after: Span = "90s", range "0s"..="1d";
         /// Whether automation terminates them at all.
         replace_unhealthy: bool = true;

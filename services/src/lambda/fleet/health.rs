@@ -1,4 +1,5 @@
-//! What NLB's health checks say of workers, and the automation that replaces those that fail them.
+//! What NLB's health checks say of workers, and the automation that replaces those that fail them. Work is given to
+//! workers directly: a check that fails takes nothing from one until the automation does.
 //!
 //! **The failure it reproduces**: the checks fail because the network lags behind, not because the workers are ill; the
 //! automation terminates sound workers and asks for new ones, which EC2 can't launch and the network can't reach.
@@ -8,7 +9,6 @@ use std::sync::Arc;
 
 use eastfall_proto::nlb::TargetState;
 
-use super::workers::Health;
 use super::{Fleet, REPLACED};
 
 impl Fleet {
@@ -39,16 +39,9 @@ impl Fleet {
                 let (Some(worker), Some(said)) = (state.workers.get_mut(&id), said.get(&id)) else {
                     continue;
                 };
-                worker.health = match (said, worker.health) {
-                    (TargetState::Initial, _) => Health::Initial,
-                    (TargetState::Healthy, _) => Health::Healthy,
-                    (TargetState::Unhealthy, Health::Unhealthy(since)) => Health::Unhealthy(since),
-                    (TargetState::Unhealthy, _) => Health::Unhealthy(now),
-                };
+                worker.said(*said, now);
             }
-            state.workers.which(|worker| {
-                matches!(worker.health, Health::Unhealthy(since) if now.since(since) >= settings.unhealthy_after)
-            })
+            state.workers.which(|worker| worker.has_failed_for(settings.unhealthy_after, now))
         };
         if !settings.replace_unhealthy {
             return;
@@ -65,17 +58,16 @@ impl Fleet {
         let Some(nlb) = &self.nlb else { return };
         let load_balancer = self.settings.get().load_balancer.clone();
         let registered = nlb.register(&load_balancer, vec![id.to_owned()]).await.is_ok();
-        // A worker that could not be registered gets traffic when it is, at the next look.
+        // A worker that could not be registered is so at the next look.
         if let Some(worker) = self.state().workers.get_mut(id) {
             worker.registered = registered;
-            worker.health = Health::Initial;
         }
     }
 
     pub(super) async fn deregister(&self, id: &str) {
         let Some(nlb) = &self.nlb else { return };
         let load_balancer = self.settings.get().load_balancer.clone();
-        // Targets that are gone fail their checks; one that stays registered gets no traffic.
+        // One that stays registered is checked in vain, and nobody acts on it.
         let _ = nlb.deregister(&load_balancer, vec![id.to_owned()]).await;
     }
 }

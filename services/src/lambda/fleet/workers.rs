@@ -2,21 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use eastfall_proto::nlb::TargetState;
 use eastfall_topology::{Moment, Span};
-
-/// What NLB's health checks last said of a worker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Health {
-    /// Nothing is known, or nobody checks.
-    #[default]
-    Unknown,
-    /// It was registered and has not been checked often enough: it gets no traffic yet.
-    Initial,
-    /// Checks pass.
-    Healthy,
-    /// Checks fail, since then.
-    Unhealthy(Moment),
-}
 
 /// One worker: an EC2 instance.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +12,10 @@ pub(super) struct Worker {
     pub(super) reachable: bool,
     /// It is a target of the fleet's load balancer.
     pub(super) registered: bool,
-    pub(super) health: Health,
+    /// Its checks have passed before: what is new is awaited, not judged.
+    proven: bool,
+    /// Its checks have failed since then without a break.
+    failing_since: Option<Moment>,
     busy: u32,
     /// Idle environments by function: until when each is kept.
     environments: BTreeMap<String, Vec<Moment>>,
@@ -60,8 +50,15 @@ impl Worker {
         Worker { reachable, ..Worker::default() }
     }
 
-    fn in_service(&self) -> bool {
-        self.reachable && matches!(self.health, Health::Unknown | Health::Healthy)
+    /// Notes what the checks say of it now.
+    pub(super) fn said(&mut self, state: TargetState, now: Moment) {
+        self.proven |= state == TargetState::Healthy;
+        self.failing_since = (state == TargetState::Unhealthy).then(|| self.failing_since.unwrap_or(now));
+    }
+
+    /// It was in service, and its checks have failed for so long without a break.
+    pub(super) fn has_failed_for(&self, long: Span, now: Moment) -> bool {
+        self.proven && self.failing_since.is_some_and(|since| now.since(since) >= long)
     }
 
     fn idle(&self) -> u32 {
@@ -118,8 +115,9 @@ impl Workers {
         self.0.len()
     }
 
+    /// Those that run and that the network knows the way to.
     pub(super) fn in_service(&self) -> usize {
-        self.0.values().filter(|worker| worker.in_service()).count()
+        self.0.values().filter(|worker| worker.reachable).count()
     }
 
     /// The instances of those that a test holds for.
@@ -135,7 +133,7 @@ impl Workers {
 
     /// Takes a slot for a function: where it has an environment, or else where most slots are free.
     pub(super) fn take(&mut self, function: &str, now: Moment, limits: Limits) -> Option<Slot> {
-        let free = |worker: &&mut Worker| worker.in_service() && worker.busy < limits.slots;
+        let free = |worker: &&mut Worker| worker.reachable && worker.busy < limits.slots;
         let warm = self
             .0
             .iter_mut()
@@ -220,11 +218,26 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_its_checks_or_is_out_of_reach_gets_no_work() {
+    fn only_who_was_in_service_before_fails_for_good_and_only_without_a_break() {
+        let (long, mut worker) = (Span::from_secs(60), Worker::launched(true));
+        worker.said(TargetState::Unhealthy, at(0));
+        assert!(!worker.has_failed_for(long, at(600)), "the network may not know it yet");
+        worker.said(TargetState::Healthy, at(600));
+        worker.said(TargetState::Unhealthy, at(610));
+        worker.said(TargetState::Unhealthy, at(640));
+        assert!(!worker.has_failed_for(long, at(669)) && worker.has_failed_for(long, at(670)));
+        worker.said(TargetState::Healthy, at(680));
+        worker.said(TargetState::Unhealthy, at(690));
+        assert!(!worker.has_failed_for(long, at(749)), "a check that passed begins it anew");
+    }
+
+    #[test]
+    fn what_is_out_of_reach_gets_no_work_and_what_fails_its_checks_does_until_it_is_replaced() {
         let mut workers = workers(&["i-1", "i-2"]);
-        workers.get_mut("i-1").expect("there").health = Health::Unhealthy(at(0));
+        workers.get_mut("i-1").expect("there").said(TargetState::Unhealthy, at(0));
         workers.get_mut("i-2").expect("there").reachable = false;
-        assert_eq!(workers.take("f", at(0), LIMITS), None, "nobody is in service");
-        assert_eq!((workers.len(), workers.in_service()), (2, 0), "both are there all the same");
+        let taken = [(); 3].map(|()| workers.take("f", at(0), LIMITS).map(|slot| slot.instance_id));
+        assert_eq!(taken, [Some("i-1".to_owned()), Some("i-1".to_owned()), None], "two slots of one worker");
+        assert_eq!((workers.len(), workers.in_service()), (2, 1), "both are there all the same");
     }
 }

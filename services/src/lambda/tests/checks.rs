@@ -90,8 +90,8 @@ fn a_worker_whose_checks_fail_is_terminated_and_replaced_by_a_real_launch() {
     let launched = counted(&lab, "launches");
     set(&lab, "service.checks.failing", "1");
     lab.run_for(Span::from_secs(10));
-    assert_eq!(gauge(&lab, "workers"), 1.0, "it gets no work");
-    assert_eq!(counted(&lab, "workers-replaced"), 0.0, "but is not given up yet");
+    assert_eq!(gauge(&lab, "workers"), 2.0, "it goes on working");
+    assert_eq!(counted(&lab, "workers-replaced"), 0.0, "for it is not given up yet");
     lab.run_for(Span::from_secs(18));
     assert_eq!(counted(&lab, "workers-replaced"), 1.0, "now it is");
     set(&lab, "service.checks.failing", "0");
@@ -123,8 +123,6 @@ fn with_the_automation_off_no_worker_is_lost() {
     set(&lab, "service.fleet.replace-unhealthy", "false");
     set(&lab, "service.checks.failing", "2");
     lab.run_for(Span::from_mins(5));
-    set(&lab, "service.checks.failing", "0");
-    lab.run_for(Span::from_secs(10));
     assert_eq!(counted(&lab, "workers-replaced"), 0.0, "none was terminated");
-    assert_eq!(gauge(&lab, "workers"), 2.0, "they are back as soon as their checks pass");
+    assert_eq!(gauge(&lab, "workers"), 2.0, "sound workers go on working, whatever the checks say");
 }

@@ -113,7 +113,7 @@ async fn start(world: World) -> Result<(), StartError> {
         next: 0,
         checkers: zones.iter().map(|_| Checkers::new()).collect(),
         out: balancers.iter().map(|_| vec![false; zones.len()]).collect(),
-        serving: zones.iter().map(|_| (1, Vec::new())).collect(),
+        serving: zones.iter().map(|_| Told::default()).collect(),
         rng: world.rng("checks"),
     };
     let interval = settings.get().check_interval;
@@ -215,9 +215,19 @@ struct State {
     checkers: Vec<Checkers>,
     /// Which zones of which load balancer are out of DNS.
     out: Vec<Vec<bool>>,
-    /// By zone: what its nodes are to know, and the version of that.
-    serving: Vec<(u64, Vec<Serving>)>,
+    /// By zone: what its nodes are to know.
+    serving: Vec<Told>,
     rng: Rng,
+}
+
+/// What the nodes of a zone are to know.
+#[derive(Default)]
+struct Told {
+    /// Counts changes; 0 before anything was worked out.
+    version: u64,
+    /// The numbers of those who serve.
+    members: Vec<u64>,
+    serving: Vec<Serving>,
 }
 
 /// Something that is checked.

@@ -40,8 +40,8 @@ eastfall_topology::params! {
         /// The provider's own services behind nodes: "NAME=SERVICE", a name in DNS and the service that connections to it
         /// go to. Each takes one of a node's `addresses` after the first. Read at start only.
         forwards: Vec<String> = [];
-        /// New connections a second that the nodes of a zone can take, customers' and forwarded ones together; what is
-        /// above is refused. `none`: any number (assumption).
+        /// New connections a second that the nodes of a zone can take for each load balancer; what is above is refused.
+        /// `none`: any number (assumption).
         connection_rate: Option<f64> = "none", range 0.00001..=1000000000.0, scaled by load;
         /// For how long capacity that was not used is saved up (ours: evens out what comes at random).
         saved: Span = "1m", range "1s"..="1h";
@@ -82,7 +82,7 @@ async fn start(world: World) -> Result<(), StartError> {
             version: 0,
             serving: BTreeMap::new(),
             rng: world.rng("choices"),
-            places: TokenBucket::full(&RateLimit { per_second: 1.0, burst: FEWEST_SAVED }, world.now()),
+            places: BTreeMap::new(),
         }),
         zone: own.index as u32,
         world: world.clone(),
@@ -129,11 +129,12 @@ struct Known {
     version: u64,
     serving: BTreeMap<String, Vec<ServingTarget>>,
     rng: Rng,
-    places: TokenBucket,
+    /// Capacity by load balancer.
+    places: BTreeMap<String, TokenBucket>,
 }
 
 /// Why a connection is refused that there is no capacity for.
-const NO_PLACE: &str = "the nodes of the zone have no capacity left for connections";
+const NO_PLACE: &str = "the load balancer's nodes in the zone have no capacity left for connections";
 
 impl Node {
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -156,13 +157,20 @@ impl Node {
         }
     }
 
-    /// Whether there is capacity for one more connection.
-    fn has_place(&self) -> bool {
+    /// Whether there is capacity for one more connection through a load balancer.
+    fn has_place(&self, balancer: &str) -> bool {
         let settings = self.settings.get();
         let Some(per_second) = settings.connection_rate else { return true };
         let burst = (per_second * settings.saved.as_secs_f64()).ceil() as u32;
         let limit = RateLimit { per_second, burst: burst.max(FEWEST_SAVED) };
-        let has_place = self.known().places.take(&limit, self.world.now());
+        let now = self.world.now();
+        let has_place = {
+            let places = &mut self.known().places;
+            places
+                .entry(balancer.to_owned())
+                .or_insert_with(|| TokenBucket::full(&limit, now))
+                .take(&limit, now)
+        };
         self.world.record().count(REFUSED, u64::from(!has_place));
         has_place
     }
@@ -192,7 +200,7 @@ impl Node {
 
     async fn connect(&self, context: &Context, balancer: &str) -> Result<String, Status> {
         let record = self.world.record();
-        if !self.has_place() {
+        if !self.has_place(balancer) {
             return Err(Status::unavailable(NO_PLACE));
         }
         let target = self.choose(balancer)?;

@@ -73,28 +73,34 @@ impl Health {
         }
     }
 
-    /// Works out whom the nodes of each zone may choose from.
+    /// Works out whom the nodes of each zone may choose from. Mostly that is who it was the time before.
     fn note_serving(&self, state: &mut State, zones: &[Vec<ZoneHealth>], settings: &HealthParams) {
         let open: Vec<bool> = zones.iter().map(|zones| fails_open(zones, settings)).collect();
-        for (zone, (version, known)) in state.serving.iter_mut().enumerate() {
+        let serves = |member: &Member, zone: usize| {
+            let Some((balancer, _)) = member.what.target() else { return false };
+            let everywhere = settings.cross_zone || matches!(member.what, What::Service { .. });
+            (member.zone == zone || everywhere)
+                && (open[balancer] || member.verdict.serves(settings.failover))
+        };
+        for (zone, told) in state.serving.iter_mut().enumerate() {
+            let members = state.members.iter().filter(|(_, member)| serves(member, zone));
+            let numbers: Vec<u64> = members.clone().map(|(number, _)| *number).collect();
+            if told.version > 0 && numbers == told.members {
+                continue;
+            }
             let empty =
                 |balancer: &Balancer| Serving { load_balancer: balancer.name.clone(), targets: Vec::new() };
             let mut serving: Vec<Serving> = self.balancers.iter().map(empty).collect();
-            for member in state.members.values() {
+            for (_, member) in members {
                 let Some((balancer, name)) = member.what.target() else { continue };
                 let address = match &member.what {
                     What::Service { address, .. } => address.to_string(),
                     _ => String::new(),
                 };
-                let near = member.zone == zone || settings.cross_zone || !address.is_empty();
-                if near && (open[balancer] || member.verdict.serves(settings.failover)) {
-                    let (instance_id, zone) = (name.to_string(), member.zone as u32);
-                    serving[balancer].targets.push(ServingTarget { instance_id, zone, address });
-                }
+                let (instance_id, zone) = (name.to_string(), member.zone as u32);
+                serving[balancer].targets.push(ServingTarget { instance_id, zone, address });
             }
-            if serving != *known {
-                (*version, *known) = (*version + 1, serving);
-            }
+            *told = Told { version: told.version + 1, members: numbers, serving };
         }
     }
 

@@ -149,12 +149,12 @@ impl Nlb for Desk {
     ) -> Result<Response<ListServingResponse>, Status> {
         let ListServingRequest { zone, version } = request.into_inner();
         let state = self.0.state();
-        let (current, serving) = state
+        let told = state
             .serving
             .get(zone as usize)
             .ok_or_else(|| Status::invalid_argument(format!("there is no zone number {zone}")))?;
-        let changed = version != *current;
-        let load_balancers = if changed { serving.clone() } else { Vec::new() };
-        Ok(Response::new(ListServingResponse { version: *current, changed, load_balancers }))
+        let changed = version != told.version;
+        let load_balancers = if changed { told.serving.clone() } else { Vec::new() };
+        Ok(Response::new(ListServingResponse { version: told.version, changed, load_balancers }))
     }
 }

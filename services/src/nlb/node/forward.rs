@@ -20,7 +20,7 @@ impl Forwarding {
     }
 
     fn next(&self) -> Result<Hop, ConnectError> {
-        if !self.node.has_place() {
+        if !self.node.has_place(&self.balancer) {
             return Err(ConnectError(NO_PLACE.to_owned()));
         }
         let target =

@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
 /// A key and what it holds, or nothing for a key that is deleted.
@@ -19,7 +20,7 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 /// The map under a disk of the simulator.
 ///
 /// By hash, since it is written all the time and read in order only when an instance starts.
-pub(crate) type MemoryDisk = Arc<Mutex<IndexMap<Vec<u8>, Vec<u8>>>>;
+pub(crate) type MemoryDisk = Arc<Mutex<IndexMap<Vec<u8>, Vec<u8>, FixedState>>>;
 
 /// A durable store; clones are handles to the same one.
 #[derive(Clone)]

@@ -4,6 +4,10 @@
 //! SipHash-2-4 (Aumasson and Bernstein, 2012), a keyed hash for short texts. 64 bits are enough against mistakes, which is
 //! all there is to fend off here; a real service signs with a key pair or a longer code.
 
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher24;
+
 pub(crate) mod common;
 
 /// A key of 128 bits.
@@ -41,23 +45,9 @@ impl Key {
 
     /// SipHash-2-4 of a message.
     fn hash(self, message: &[u8]) -> u64 {
-        let mut state = [
-            self.0 ^ 0x736f_6d65_7073_6575,
-            self.1 ^ 0x646f_7261_6e64_6f6d,
-            self.0 ^ 0x6c79_6765_6e65_7261,
-            self.1 ^ 0x7465_6462_7974_6573,
-        ];
-        let mut words = message.chunks_exact(8);
-        for word in &mut words {
-            absorb(&mut state, little_endian(word));
-        }
-        let last = little_endian(words.remainder()) | ((message.len() as u64) << 56);
-        absorb(&mut state, last);
-        state[2] ^= 0xff;
-        for _ in 0..4 {
-            round(&mut state);
-        }
-        state[0] ^ state[1] ^ state[2] ^ state[3]
+        let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
+        hasher.write(message);
+        hasher.finish()
     }
 }
 
@@ -65,30 +55,6 @@ impl Key {
 /// can't be told.
 pub(crate) fn password_hash(owner: &str, password: &str) -> u64 {
     Key(0, 0).hash(format!("{owner}\0{password}").as_bytes())
-}
-
-fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
-}
-
-fn absorb(state: &mut [u64; 4], word: u64) {
-    state[3] ^= word;
-    round(state);
-    round(state);
-    state[0] ^= word;
-}
-
-fn round([a, b, c, d]: &mut [u64; 4]) {
-    *a = a.wrapping_add(*b);
-    *b = b.rotate_left(13) ^ *a;
-    *a = a.rotate_left(32);
-    *c = c.wrapping_add(*d);
-    *d = d.rotate_left(16) ^ *c;
-    *a = a.wrapping_add(*d);
-    *d = d.rotate_left(21) ^ *a;
-    *c = c.wrapping_add(*b);
-    *b = b.rotate_left(17) ^ *c;
-    *c = c.rotate_left(32);
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_topology::time::{Moment, Span};
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
 use super::{
@@ -41,9 +42,9 @@ struct Shared {
 struct Books {
     events: Vec<Event>,
     events_dropped: u64,
-    gauges: IndexMap<Arc<str>, (Aggregate, f64)>,
-    counts: IndexMap<Arc<str>, u64>,
-    edges: IndexMap<EdgeKey, EdgeRecorder>,
+    gauges: IndexMap<Arc<str>, (Aggregate, f64), FixedState>,
+    counts: IndexMap<Arc<str>, u64, FixedState>,
+    edges: IndexMap<EdgeKey, EdgeRecorder, FixedState>,
     server: Option<ServerRecorder>,
     /// Whether that keeps latencies.
     server_latencies: bool,

@@ -65,8 +65,14 @@ eastfall_topology::params! {
         load_balancer: String = "lambda-internal";
         /// How often the health of workers is asked of the load balancer (assumption).
         health_every: Span = "30s", range "1s"..="1h";
-        /// Workers whose checks passed and now fail for so long are terminated and replaced (inferred: minutes).
-        unhealthy_after: Span = "90s", range "0s"..="1d";
+        /// Workers whose checks failed for so long in all, of the last `unhealthy-within`, are terminated and replaced
+        /// (inferred).
+        unhealthy_after: Span = "5m", range "0s"..="1d";
+        /// The time over which failures add up (inferred: automation that sees alternating results, too).
+        unhealthy_within: Span = "10m", range "1s"..="7d";
+        /// The automation terminates no worker that serves while fewer than this share of those desired would be left
+        /// (textbook: a minimum of healthy capacity).
+        minimum_in_service: f64 = 0.5, range 0.0..=1.0;
         /// Whether automation terminates them at all.
         replace_unhealthy: bool = true;
     }

@@ -39,14 +39,23 @@ impl Fleet {
                 let (Some(worker), Some(said)) = (state.workers.get_mut(&id), said.get(&id)) else {
                     continue;
                 };
-                worker.said(*said, now);
+                worker.said(*said, now, settings.unhealthy_within);
             }
-            state.workers.which(|worker| worker.has_failed_for(settings.unhealthy_after, now))
+            state
+                .workers
+                .which(|worker| worker.failed_for(settings.unhealthy_within, now) >= settings.unhealthy_after)
         };
         if !settings.replace_unhealthy {
             return;
         }
         for id in condemned {
+            let can_spare = {
+                let state = self.state();
+                state.workers.can_spare(&id, settings.minimum_in_service * f64::from(state.desired))
+            };
+            if !can_spare {
+                continue;
+            }
             self.world.record().count(REPLACED, 1);
             self.world.record().event("lambda.worker-replaced", &[("instance", id.clone())]);
             self.retire(&id).await;

@@ -1,6 +1,6 @@
 //! The workers as the fleet knows them: which can take work, which environments they keep, who has which slot. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use eastfall_proto::nlb::TargetState;
 use eastfall_topology::{Moment, Span};
@@ -12,10 +12,9 @@ pub(super) struct Worker {
     pub(super) reachable: bool,
     /// It is a target of the fleet's load balancer.
     pub(super) registered: bool,
-    /// Its checks have passed before: what is new is awaited, not judged.
-    proven: bool,
-    /// Its checks have failed since then without a break.
-    failing_since: Option<Moment>,
+    /// When its checks failed, from and to; the last of it may go on.
+    failed: VecDeque<(Moment, Moment)>,
+    failing: bool,
     busy: u32,
     /// Idle environments by function: until when each is kept.
     environments: BTreeMap<String, Vec<Moment>>,
@@ -50,15 +49,24 @@ impl Worker {
         Worker { reachable, ..Worker::default() }
     }
 
-    /// Notes what the checks say of it now.
-    pub(super) fn said(&mut self, state: TargetState, now: Moment) {
-        self.proven |= state == TargetState::Healthy;
-        self.failing_since = (state == TargetState::Unhealthy).then(|| self.failing_since.unwrap_or(now));
+    /// Notes what the checks say of it now, and forgets what they said before the last `within`.
+    pub(super) fn said(&mut self, state: TargetState, now: Moment, within: Span) {
+        let fails = state == TargetState::Unhealthy;
+        match self.failed.back_mut().filter(|_| self.failing) {
+            Some((_, until)) => *until = now,
+            None if fails => self.failed.push_back((now, now)),
+            None => {}
+        }
+        self.failing = fails;
+        while self.failed.front().is_some_and(|(_, until)| now.since(*until) >= within) {
+            self.failed.pop_front();
+        }
     }
 
-    /// It was in service, and its checks have failed for so long without a break.
-    pub(super) fn has_failed_for(&self, long: Span, now: Moment) -> bool {
-        self.proven && self.failing_since.is_some_and(|since| now.since(since) >= long)
+    /// For how long in all its checks have failed in the last `within`.
+    pub(super) fn failed_for(&self, within: Span, now: Moment) -> Span {
+        let from = now.before(within);
+        self.failed.iter().fold(Span::ZERO, |all, (since, until)| all + until.since((*since).max(from)))
     }
 
     fn idle(&self) -> u32 {
@@ -118,6 +126,12 @@ impl Workers {
     /// Those that run and that the network knows the way to.
     pub(super) fn in_service(&self) -> usize {
         self.0.values().filter(|worker| worker.reachable).count()
+    }
+
+    /// One that would leave more than so many in service, or is not in service itself.
+    pub(super) fn can_spare(&self, instance_id: &str, at_least: f64) -> bool {
+        let serves = self.0.get(instance_id).is_some_and(|worker| worker.reachable);
+        !serves || self.in_service() as f64 > at_least
     }
 
     /// The instances of those that a test holds for.
@@ -218,23 +232,26 @@ mod tests {
     }
 
     #[test]
-    fn only_who_was_in_service_before_fails_for_good_and_only_without_a_break() {
-        let (long, mut worker) = (Span::from_secs(60), Worker::launched(true));
-        worker.said(TargetState::Unhealthy, at(0));
-        assert!(!worker.has_failed_for(long, at(600)), "the network may not know it yet");
-        worker.said(TargetState::Healthy, at(600));
-        worker.said(TargetState::Unhealthy, at(610));
-        worker.said(TargetState::Unhealthy, at(640));
-        assert!(!worker.has_failed_for(long, at(669)) && worker.has_failed_for(long, at(670)));
-        worker.said(TargetState::Healthy, at(680));
-        worker.said(TargetState::Unhealthy, at(690));
-        assert!(!worker.has_failed_for(long, at(749)), "a check that passed begins it anew");
+    fn failures_add_up_over_the_time_that_is_looked_at() {
+        let (within, mut worker) = (Span::from_secs(100), Worker::launched(true));
+        let mut say = |second, state| {
+            worker.said(state, at(second), within);
+            worker.failed_for(within, at(second)).as_secs_f64()
+        };
+        assert_eq!(say(0, TargetState::Healthy), 0.0);
+        assert_eq!(say(10, TargetState::Unhealthy), 0.0, "it has just begun");
+        assert_eq!(say(20, TargetState::Unhealthy), 10.0);
+        assert_eq!(say(30, TargetState::Healthy), 20.0, "up to the look that finds it well");
+        assert_eq!(say(60, TargetState::Unhealthy), 20.0);
+        assert_eq!(say(70, TargetState::Healthy), 30.0, "with a break in between");
+        assert_eq!(say(120, TargetState::Healthy), 20.0, "of the first a half is too long ago");
+        assert_eq!(say(200, TargetState::Healthy), 0.0, "and now all");
     }
 
     #[test]
     fn what_is_out_of_reach_gets_no_work_and_what_fails_its_checks_does_until_it_is_replaced() {
         let mut workers = workers(&["i-1", "i-2"]);
-        workers.get_mut("i-1").expect("there").said(TargetState::Unhealthy, at(0));
+        workers.get_mut("i-1").expect("there").said(TargetState::Unhealthy, at(0), Span::from_secs(60));
         workers.get_mut("i-2").expect("there").reachable = false;
         let taken = [(); 3].map(|()| workers.take("f", at(0), LIMITS).map(|slot| slot.instance_id));
         assert_eq!(taken, [Some("i-1".to_owned()), Some("i-1".to_owned()), None], "two slots of one worker");

@@ -75,8 +75,7 @@ fn checked() -> Lab {
     let mut kinds = crate::kinds();
     kinds.retain(|kind| kind.schema.name != ChecksParams::SCHEMA.name);
     kinds.push(Kind { schema: ChecksParams::SCHEMA, start: |world| Box::pin(serve(world)) });
-    let fleet =
-        "kind = \"lambda-fleet\"\nhealth-every = \"5s\"\nunhealthy-after = \"20s\"\ncalls.checks = {}";
+    let fleet = "kind = \"lambda-fleet\"\nhealth-every = \"5s\"\nunhealthy-after = \"20s\"\nunhealthy-within = \"1m\"\nminimum-in-service = 0.0\ncalls.checks = {}";
     let region = REGION.replace("kind = \"lambda-fleet\"", fleet);
     let lab = Lab::start_with(&format!("{region}\n[service.checks]\nkind = \"nlb-health\"\n"), 1, kinds);
     lab.run_for(Span::from_secs(30));
@@ -115,6 +114,18 @@ fn while_launches_are_throttled_replaced_workers_are_missing() {
     set(&lab, "service.ec2.launch-rate", "\"none\"");
     lab.run_for(Span::from_secs(30));
     assert_eq!(gauge(&lab, "workers"), 2.0, "back when launches are");
+}
+
+#[test]
+fn the_automation_leaves_a_minimum_in_service() {
+    let lab = checked();
+    set(&lab, "service.fleet.minimum-in-service", "0.5");
+    set(&lab, "service.ec2.launch-burst", "1");
+    set(&lab, "service.ec2.launch-rate", "0.0001");
+    // The one token that is there is spent on the first worker that is replaced.
+    set(&lab, "service.checks.failing", "2");
+    lab.run_for(Span::from_mins(5));
+    assert_eq!(gauge(&lab, "workers"), 1.0, "half of two stay, however ill they look");
 }
 
 #[test]

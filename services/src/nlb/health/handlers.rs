@@ -130,13 +130,14 @@ impl Nlb for Desk {
         request: Request<DescribeTargetHealthRequest>,
     ) -> Result<Response<DescribeTargetHealthResponse>, Status> {
         let balancer = self.0.balancer(&request.get_ref().load_balancer)?;
+        let failover = self.0.settings.get().failover;
         let state = self.0.state();
         let health = |member: &Member| {
             let (_, name) = member.what.target().filter(|(of, _)| *of == balancer)?;
             Some(TargetHealth {
                 instance_id: name.to_string(),
                 availability_zone: self.0.zones[member.zone].clone(),
-                state: member.verdict.state() as i32,
+                state: member.verdict.told(failover) as i32,
             })
         };
         let targets = state.members.values().filter_map(health).collect();

@@ -71,6 +71,15 @@ impl Verdict {
         }
     }
 
+    /// The verdict as others are told it: who serves is healthy.
+    pub(super) fn told(&self, failover: bool) -> TargetState {
+        match self.state() {
+            TargetState::Initial => TargetState::Initial,
+            _ if self.serves(failover) => TargetState::Healthy,
+            _ => TargetState::Unhealthy,
+        }
+    }
+
     /// Whether it gets connections. Without automatic failover neither lateness nor a history of failures takes out
     /// what has answered its last check.
     pub(super) fn serves(&self, failover: bool) -> bool {
@@ -120,6 +129,8 @@ mod tests {
         assert!(verdict.look_at_the_clock(at(61), Span::from_secs(60)), "too late");
         assert_eq!(verdict.state(), TargetState::Unhealthy);
         assert!(verdict.serves(false), "without failover it serves all the same");
+        assert_eq!(verdict.told(true), TargetState::Unhealthy, "and others are told so");
+        assert_eq!(verdict.told(false), TargetState::Healthy, "and others are told so");
         assert!(verdict.checked(true, at(70), &settings), "one good check is enough");
         assert_eq!(verdict.state(), TargetState::Healthy);
     }

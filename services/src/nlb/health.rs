@@ -63,6 +63,8 @@ eastfall_topology::params! {
         failover_threshold: f64 = 0.5, range 0.0..=1.0;
         /// By how much the share must be below the threshold before the zone comes back (assumption).
         hysteresis: f64 = 0.1, range 0.0..=1.0;
+        /// And once that has held for so long (assumption: what alternates must not be let back in at once).
+        return_after: Span = "0s", range "0s"..="1h";
         /// The largest share of all zones of all load balancers that may be out of DNS at once. `none`: no limit
         /// (as built; the remedy that the summary announces).
         velocity_limit: Option<f64> = "none", range 0.0..=1.0;
@@ -113,6 +115,7 @@ async fn start(world: World) -> Result<(), StartError> {
         next: 0,
         checkers: zones.iter().map(|_| Checkers::new()).collect(),
         out: balancers.iter().map(|_| vec![false; zones.len()]).collect(),
+        well_since: balancers.iter().map(|_| vec![None; zones.len()]).collect(),
         serving: zones.iter().map(|_| Told::default()).collect(),
         rng: world.rng("checks"),
     };
@@ -215,6 +218,8 @@ struct State {
     checkers: Vec<Checkers>,
     /// Which zones of which load balancer are out of DNS.
     out: Vec<Vec<bool>>,
+    /// Since when they would not have to be.
+    well_since: Vec<Vec<Option<Moment>>>,
     /// By zone: what its nodes are to know.
     serving: Vec<Told>,
     rng: Rng,

@@ -41,6 +41,10 @@ impl Health {
                 None => zones.iter_mut().for_each(|zones| zones[member.zone].node_fails = fails),
             }
         }
+        for (zone, since) in zones.iter_mut().flatten().zip(state.well_since.iter_mut().flatten()) {
+            *since = (!zone.wants_out(&settings)).then(|| since.unwrap_or(now));
+            zone.resting = since.is_none_or(|since| now.since(since) < settings.return_after);
+        }
         let kept = decide(&mut zones, &settings);
         self.world.record().count("withdrawals-limited", u64::from(kept));
         self.note_zones(state, &zones);

@@ -13,6 +13,8 @@ pub(super) struct ZoneHealth {
     pub(super) node_fails: bool,
     /// It is out of DNS now.
     pub(super) out: bool,
+    /// It has not been well for long enough to come back.
+    pub(super) resting: bool,
 }
 
 impl ZoneHealth {
@@ -21,7 +23,7 @@ impl ZoneHealth {
     }
 
     /// Whether it has to leave, or stay out: who is out comes back only when it is clearly better.
-    fn wants_out(&self, settings: &HealthParams) -> bool {
+    pub(super) fn wants_out(&self, settings: &HealthParams) -> bool {
         let threshold = settings.failover_threshold - if self.out { settings.hysteresis } else { 0.0 };
         self.node_fails || self.is_empty(settings) || self.share() > threshold
     }
@@ -62,7 +64,7 @@ pub(super) fn decide(balancers: &mut [Vec<ZoneHealth>], settings: &HealthParams)
     for zones in balancers.iter_mut() {
         let all_in = all_in(zones, settings);
         for zone in zones {
-            zone.out = zone.out && !all_in && zone.wants_out(settings);
+            zone.out = zone.out && !all_in && (zone.resting || zone.wants_out(settings));
         }
     }
     let (mut out, mut kept) = (balancers.iter().flatten().filter(|zone| zone.out).count(), 0);
@@ -123,6 +125,18 @@ mod tests {
         balancers[0][0].failing = 3;
         decide(&mut balancers, &settings);
         assert_eq!(out(&balancers), [[false, false, false]], "three is");
+    }
+
+    #[test]
+    fn a_zone_that_has_not_been_well_for_long_stays_out() {
+        let settings = settings("");
+        let mut balancers = vec![zones([0, 0, 0])];
+        (balancers[0][0].out, balancers[0][0].resting) = (true, true);
+        decide(&mut balancers, &settings);
+        assert_eq!(out(&balancers), [[true, false, false]], "it may fail again at once");
+        balancers[0][0].resting = false;
+        decide(&mut balancers, &settings);
+        assert_eq!(out(&balancers), [[false, false, false]]);
     }
 
     #[test]

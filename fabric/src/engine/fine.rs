@@ -9,20 +9,20 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 
 /// Wall time below which a wait is a short one.
 pub(crate) const SHORT: Duration = Duration::from_millis(10);
 
 /// The short waits of an instance.
 pub struct FineTimer {
-    kernel: AsyncFd<OwnedFd>,
+    /// Can be read when the time is up, which is all that the reactor wants of a pipe.
+    kernel: Receiver,
     waits: Mutex<Waits>,
 }
 
@@ -43,7 +43,7 @@ impl FineTimer {
     /// If the kernel has no such timer, as outside Linux.
     #[expect(clippy::disallowed_methods, reason = "it wakes the world's tasks, so it can't be one of them")]
     pub fn start() -> io::Result<&'static Self> {
-        let kernel = AsyncFd::new(kernel::create()?)?;
+        let kernel = Receiver::from_owned_fd_unchecked(kernel::create()?)?;
         let timer: &'static FineTimer = Box::leak(Box::new(FineTimer { kernel, waits: Mutex::default() }));
         tokio::spawn(timer.run());
         Ok(timer)
@@ -56,9 +56,9 @@ impl FineTimer {
 
     async fn run(&self) {
         // The runtime that it belongs to is going away when this fails.
-        while let Ok(mut ready) = self.kernel.readable().await {
-            kernel::acknowledge(self.kernel.get_ref());
-            ready.clear_ready();
+        while self.kernel.readable().await.is_ok() {
+            // How often it has told does not matter; only once there is nothing more to read does the reactor wait again.
+            while self.kernel.try_read(&mut [0; 8]).is_ok() {}
             for waker in self.over() {
                 waker.wake();
             }
@@ -86,7 +86,7 @@ impl FineTimer {
             && waits.armed.is_none_or(|armed| first < armed)
         {
             waits.armed = Some(first);
-            kernel::arm(self.kernel.get_ref(), first);
+            kernel::arm(&self.kernel, first);
         }
     }
 }
@@ -145,13 +145,14 @@ mod kernel {
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
     };
+    use tokio::net::unix::pipe::Receiver;
 
     pub(super) fn create() -> io::Result<OwnedFd> {
         Ok(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the live edge of the world's clock")]
-    pub(super) fn arm(timer: &OwnedFd, at: Instant) {
+    pub(super) fn arm(timer: &Receiver, at: Instant) {
         let wait = at.saturating_duration_since(Instant::now());
         // Nothing would disarm it. What is short fits.
         let nanos = i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX).max(1);
@@ -159,11 +160,6 @@ mod kernel {
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
         // Only a wrong descriptor or time is refused.
         let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value });
-    }
-
-    pub(super) fn acknowledge(timer: &OwnedFd) {
-        // How often it has told does not matter, nor that it has not.
-        let _ = rustix::io::read(timer, &mut [0; 8]);
     }
 }
 
@@ -174,13 +170,13 @@ mod kernel {
     use std::os::fd::OwnedFd;
     use std::time::Instant;
 
+    use tokio::net::unix::pipe::Receiver;
+
     pub(super) fn create() -> io::Result<OwnedFd> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn arm(_: &OwnedFd, _: Instant) {}
-
-    pub(super) fn acknowledge(_: &OwnedFd) {}
+    pub(super) fn arm(_: &Receiver, _: Instant) {}
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -104,12 +104,18 @@ export const mount = (ctx) => {
   };
   twin.addEventListener("toggle", draw);
 
-  let drawn = "";
+  let [drawn, seen, drawnAt] = ["", "", -Infinity];
   const update = () => {
-    axis = new Axis(run, LEFT, WIDTH - 10);
-    // Live it is drawn anew a few times a minute of what is seen, not with every answer.
-    const key = `${axis.from} ${Math.round(axis.to / Math.max(60, (axis.to - axis.from) / 300))} ${run.events.length} ${[...run.systems.map((one) => one.windows), ...Object.values(run.windows)].map((one) => one.at(-1)?.[1])} ${run.milestones.length}`;
-    if (key !== drawn) { drawn = key; draw(); }
+    const fresh = new Axis(run, LEFT, WIDTH - 10);
+    // Live it is drawn anew a few times a minute of what is seen, not with every answer; and at a high speed, where that
+    // comes several times a second, once in a second, unless somebody moves about.
+    const key = `${fresh.from} ${Math.round(fresh.to / Math.max(60, (fresh.to - fresh.from) / 300))} ${run.events.length} ${[...run.systems.map((one) => one.windows), ...Object.values(run.windows)].map((one) => one.at(-1)?.[1])} ${run.milestones.length}`;
+    const range = `${ctx.state.from} ${ctx.state.to}`;
+    const waits = ctx.live && range === seen && performance.now() - drawnAt < 1000;
+    if (key !== drawn && !waits) {
+      [axis, drawn, seen, drawnAt] = [fresh, key, range, performance.now()];
+      draw();
+    }
     const x = axis.x(Math.min(Math.max(ctx.moment(), axis.from), axis.to));
     set(cursor, { x1: x, x2: x });
   };

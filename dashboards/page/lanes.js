@@ -49,18 +49,24 @@ export const mount = (ctx) => {
     return svg("rect", { x: axis.x(from).toFixed(1), y, width: Math.max(1.5, axis.x(to) - axis.x(from)).toFixed(1), height, class: kind });
   };
 
-  // How bad it is within the windows: the share of requests that went unanswered, a slice every few pixels.
+  // How bad it is within the windows: the share of requests that went unanswered, a slice every few pixels. Slices that are
+  // equally bad are one path: a shape each would be thousands, and a frame's work for nothing.
   const shares = (lane, y) => {
-    const slices = 160;
+    const [slices, levels] = [160, 8];
     const step = (axis.to - axis.from) / slices;
-    return Array.from({ length: slices }, (_, index) => {
+    const width = axis.x(axis.from + step) - axis.x(axis.from) + 0.3;
+    const paths = new Map();
+    for (let index = 0; index < slices; index += 1) {
       const at = axis.from + (index + 1) * step;
-      if (at > run.end + step) return null;
+      if (at > run.end + step) break;
       const sum = (key) => run.rate(`system.${lane.name}.${key}`, at, Math.max(step, run.window));
       const asked = sum("requests");
       const share = asked > 0 ? (sum("failed") + sum("rejected")) / asked : 0;
-      return share > 0.005 && svg("rect", { x: axis.x(at - step).toFixed(1), y, width: (axis.x(at) - axis.x(at - step) + 0.3).toFixed(1), height: 12, class: "share-slice", opacity: (0.15 + 0.85 * share).toFixed(2) });
-    });
+      if (share <= 0.005) continue;
+      const level = Math.round(Math.min(1, share) * levels);
+      paths.set(level, `${paths.get(level) ?? ""}M${axis.x(at - step).toFixed(1)} ${y}h${width.toFixed(1)}v12h-${width.toFixed(1)}z`);
+    }
+    return [...paths].map(([level, d]) => svg("path", { d, class: "share-slice", opacity: (0.15 + 0.85 * (level / levels)).toFixed(2) }));
   };
 
   const draw = () => {

@@ -16,13 +16,14 @@ arguments = argparse.ArgumentParser()
 arguments.add_argument("program")
 arguments.add_argument("work", type=Path)
 arguments.add_argument("--brief", action="store_true")
-arguments.add_argument("--speed", default="60")
+arguments.add_argument("--speed", default="20")
 arguments.add_argument("--load", default=None)
 arguments = arguments.parse_args()
 PROGRAM, WORK, SPEED = arguments.program, arguments.work, arguments.speed
 LOAD = ["--load", arguments.load] if arguments.load else []
-# Live the race is a race, see scripts/check_live.py.
 BRIEF = arguments.brief
+# At what speed the page is asked to stay responsive with the whole region.
+FAST = "300"
 SCREENS = ["graph", "lanes", "latency", "load", "policies", "faults", "compare", "verdict", "fidelity"]
 EDGE = "customers-web->dynamodb"
 # A frame may take so long, in milliseconds; the browser calls what is longer a long task.
@@ -94,30 +95,63 @@ class Browser:
             setTimeout(() => done([frames, long]), seconds * 1000);
         })"""
         frames, long = self.page.evaluate(script, seconds)
-        return frames, (busy() - before) / max(frames, 1) * 1000, long
+        mean = (busy() - before) / max(frames, 1) * 1000
+        devtools.detach()
+        return frames, mean, long
 
     def check_frames(self, what):
-        frames, mean, long = self.frames(4)
-        told = f"{frames} frames in 4 s, {mean:.0f} ms each, {long} over {FRAME} ms"
-        # The browser has no core to itself: a few frames are the machine's.
-        check(frames > 20 and mean < FRAME and long <= frames / 5, f"{what} stays responsive: {told}")
+        # All by the wall, and the browser has no core to itself: a few frames are the machine's, and a machine that is
+        # busy with something else gets three tries.
+        for _ in range(3):
+            frames, mean, long = self.frames(4)
+            holds = frames > 20 and mean < FRAME and long <= frames / 5
+            if holds:
+                break
+        check(holds, f"{what} stays responsive: {frames} frames in 4 s, {mean:.0f} ms each, {long} over {FRAME} ms")
 
 
 def live(chromium):
-    command = [PROGRAM, "up", "--headless", "--speed", SPEED, *LOAD, "--until", "02:00", "--out", f"{WORK}/run"]
+    with_fleet("run", ["--speed", SPEED, *LOAD, "--until", "06:00"], lambda address, fleet: look_at_fleet(chromium, address, fleet))
+    check((WORK / "run/report.html").exists(), "the run folder has a report")
+
+
+def with_fleet(name, more, look):
+    """Launches a fleet, looks at its page, and ends it."""
+    command = [PROGRAM, "up", "--headless", *more, "--out", f"{WORK}/{name}"]
     print("+", " ".join(command), flush=True)
-    progress = WORK / "progress"
-    fleet = subprocess.Popen(command, stdout=open(WORK / "summary", "w"), stderr=open(progress, "w"))
+    progress = WORK / f"{name}-progress"
+    with open(WORK / f"{name}-summary", "w") as summary, open(progress, "w") as told:
+        fleet = subprocess.Popen(command, stdout=summary, stderr=told)
     try:
         found = wait("the page's address", lambda: re.search(r"page: (http://\S+)", progress.read_text()), 90)
         check(bool(found), "`up` prints the page's address")
         if found:
-            look_at_fleet(chromium, found[1], fleet)
+            look(found[1], fleet)
     finally:
         if fleet.poll() is None:
             fleet.send_signal(signal.SIGINT)
             fleet.wait(30)
-    check((WORK / "run/report.html").exists(), "the run folder has a report")
+    return progress.read_text()
+
+
+def fast(chromium):
+    """The whole region, as fast as it is meant to be watched: the page must keep up, whatever the fleet can do."""
+
+    def look(address, fleet):
+        browser = Browser(chromium)
+        browser.open(address)
+        # Some hours of series, so that there is something to draw.
+        wait("the blackout", lambda: browser.page.locator(".clock").inner_text() >= "2025-10-20 01:00", 90)
+        for screen in ("graph", "lanes", "load"):
+            browser.show(screen)
+            browser.picture(f"fast-{screen}")
+            browser.check_frames(f"the live {screen} at speed {FAST}")
+        check(not browser.complaints, f"no error on the console {browser.complaints[:3]}")
+        check(fleet.poll() is None, "the fleet is still up")
+        browser.context.close()
+
+    told = with_fleet("fast", ["--speed", FAST], look)
+    print("        " + next((line for line in told.splitlines() if line.startswith("timers ran late")), "no word on timers"))
 
 
 def look_at_fleet(chromium, address, fleet):
@@ -144,7 +178,7 @@ def look_at_fleet(chromium, address, fleet):
             browser.picture(f"live-{screen}")
             browser.look_with_axe(f"the live {screen}")
     else:
-        blackout(browser)
+        blackout(browser, fleet)
     check(not browser.complaints, f"no error on the console {browser.complaints[:3]}")
     fleet.send_signal(signal.SIGINT)
     fleet.wait(30)
@@ -191,18 +225,19 @@ def change(browser):
     check(bool(wait("its end", lambda: page.locator("[data-stop]").count() == 0, 20)), "and stopped by the one button that is always there")
 
 
-def blackout(browser):
+def blackout(browser, fleet):
     page = browser.page
     browser.show("graph")
     # On a busy machine requests may fail before anything is broken.
     failing = lambda: page.locator(".clock").inner_text() >= "2025-10-19 23:47" and browser.attribute('[data-service="dynamodb"]', "data-state") == "failing"
-    check(bool(wait("DynamoDB failing", failing, 12_000 / float(SPEED))), "the graph shows DynamoDB failing after the blackout")
+    check(bool(wait("DynamoDB failing", failing, 60 + 3_600 / float(SPEED))), "the graph shows DynamoDB failing after the blackout")
+    check(fleet.poll() is None, "the fleet is still up")
     page.wait_for_timeout(5000)
     browser.picture("live-blackout")
     browser.show("lanes")
     impact = lambda: int(browser.attribute('[data-lane="dynamodb"]', "data-impact"))
     first = wait("the lane's window", lambda: impact() and page.locator('[data-lane="dynamodb"] .observed-bar').count() and impact(), 60) or 0
-    grown = wait("more of it", lambda: impact() > first and impact(), 7_200 / float(SPEED))
+    grown = wait("more of it", lambda: impact() > first and impact(), 30 + 1_200 / float(SPEED))
     check(first > 0 and bool(grown), f"its swimlane grows: from {first} s of impact to {grown} s")
     for screen in SCREENS:
         browser.show(screen)
@@ -337,6 +372,8 @@ with sync_playwright() as playwright:
     chromium = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=["--no-sandbox"])
     report(chromium, replay(chromium))
     live(chromium)
+    if not BRIEF:
+        fast(chromium)
     chromium.close()
 print(f"{len(failures)} failed; screenshots in {WORK}")
 sys.exit(1 if failures else 0)

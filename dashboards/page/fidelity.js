@@ -9,11 +9,20 @@ const GROUNDS = [
   ["what operators did, and when", "published", "order and spacing of restarts, the steps of throttles"],
   ["what customers see: resolvers' caches, open connections, SDKs' retries", "textbook (RFC 2308), SDKs' published defaults", "how long connections live, how many customers of each kind"],
   ["leases of the hosts, and their collapse", "published that it collapsed, and when", "populations, service times, time-outs: chosen so that the law of the queue gives the published recovery"],
+  ["state of the network: Network Manager", "published: the backlog, the late propagation, that load was cut", "how many devices a change must reach, what it costs while many are open, how far the load was cut"],
+  ["load balancers: health checks, nodes that leave DNS, failover of zones", "published: checks of instances without a network failed and alternated; failover was switched off and on", "thresholds, how checks load their own system, how many targets are new"],
+  ["STS, IAM, sign-in, Identity Center", "published: that entities are written in one region only, and when impact began and ended", "what is kept in memory, and for how long; how long clients pause"],
+  ["Lambda: API, workers, event sources; SQS, Kinesis, EventBridge", "published: both waves, the pollers that stayed away, workers lost to health checks, the throttles", "sizes, why the pollers stay away, what is read from DynamoDB and when"],
+  ["Redshift: queries, replacement of nodes", "published: metadata in DynamoDB, the global call for IAM's groups, the queue of replacements", "how long credentials last, how quickly nodes are replaced"],
+  ["containers: ECS, EKS, Fargate; Connect", "published: what failed, and when", "warm instances, leases of chats, how quickly they are cleared up"],
+  ["CloudWatch, Managed Airflow, Outposts, Support Center", "published only that they were impaired", "how and for how long"],
   ["queues, retries, breakers, budgets", "textbook; held against closed formulas by tests", "–"],
   ["rates and sizes", "not public", "all of them; a run's load multiplies them together"],
 ];
 
 const LEFT_OUT = [
+  "Other regions are stand-ins: replicas of DynamoDB, copies of IAM, sign-in, Redshift. What customers run on their machines is not modelled, only that they can have them and reach them.",
+  "Dozens of smaller systems of the event; those that are here have one mechanism each by which they fell.",
   "A worker is not held while its handler waits for others: thread exhaustion by slow callees is not modelled, callers' own limits are.",
   "Network latency is one number in virtual time, and the machine's own in a live fleet.",
   "At a high speed, timers of a few milliseconds of incident time are at the mercy of the machine; a live run says which.",

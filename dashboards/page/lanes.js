@@ -49,18 +49,24 @@ export const mount = (ctx) => {
     return svg("rect", { x: axis.x(from).toFixed(1), y, width: Math.max(1.5, axis.x(to) - axis.x(from)).toFixed(1), height, class: kind });
   };
 
-  // How bad it is within the windows: the share of requests that went unanswered, a slice every few pixels.
+  // How bad it is within the windows: the share of requests that went unanswered, a slice every few pixels. Slices that are
+  // equally bad are one path: a shape each would be thousands, and a frame's work for nothing.
   const shares = (lane, y) => {
-    const slices = 160;
+    const [slices, levels] = [160, 8];
     const step = (axis.to - axis.from) / slices;
-    return Array.from({ length: slices }, (_, index) => {
+    const width = axis.x(axis.from + step) - axis.x(axis.from) + 0.3;
+    const paths = new Map();
+    for (let index = 0; index < slices; index += 1) {
       const at = axis.from + (index + 1) * step;
-      if (at > run.end + step) return null;
+      if (at > run.end + step) break;
       const sum = (key) => run.rate(`system.${lane.name}.${key}`, at, Math.max(step, run.window));
       const asked = sum("requests");
       const share = asked > 0 ? (sum("failed") + sum("rejected")) / asked : 0;
-      return share > 0.005 && svg("rect", { x: axis.x(at - step).toFixed(1), y, width: (axis.x(at) - axis.x(at - step) + 0.3).toFixed(1), height: 12, class: "share-slice", opacity: (0.15 + 0.85 * share).toFixed(2) });
-    });
+      if (share <= 0.005) continue;
+      const level = Math.round(Math.min(1, share) * levels);
+      paths.set(level, `${paths.get(level) ?? ""}M${axis.x(at - step).toFixed(1)} ${y}h${width.toFixed(1)}v12h-${width.toFixed(1)}z`);
+    }
+    return [...paths].map(([level, d]) => svg("path", { d, class: "share-slice", opacity: (0.15 + 0.85 * (level / levels)).toFixed(2) }));
   };
 
   const draw = () => {
@@ -104,12 +110,18 @@ export const mount = (ctx) => {
   };
   twin.addEventListener("toggle", draw);
 
-  let drawn = "";
+  let [drawn, seen, drawnAt] = ["", "", -Infinity];
   const update = () => {
-    axis = new Axis(run, LEFT, WIDTH - 10);
-    // Live it is drawn anew a few times a minute of what is seen, not with every answer.
-    const key = `${axis.from} ${Math.round(axis.to / Math.max(60, (axis.to - axis.from) / 300))} ${run.events.length} ${[...run.systems.map((one) => one.windows), ...Object.values(run.windows)].map((one) => one.at(-1)?.[1])} ${run.milestones.length}`;
-    if (key !== drawn) { drawn = key; draw(); }
+    const fresh = new Axis(run, LEFT, WIDTH - 10);
+    // Live it is drawn anew a few times a minute of what is seen, not with every answer; and at a high speed, where that
+    // comes several times a second, once in a second, unless somebody moves about.
+    const key = `${fresh.from} ${Math.round(fresh.to / Math.max(60, (fresh.to - fresh.from) / 300))} ${run.events.length} ${[...run.systems.map((one) => one.windows), ...Object.values(run.windows)].map((one) => one.at(-1)?.[1])} ${run.milestones.length}`;
+    const range = `${ctx.state.from} ${ctx.state.to}`;
+    const waits = ctx.live && range === seen && performance.now() - drawnAt < 1000;
+    if (key !== drawn && !waits) {
+      [axis, drawn, seen, drawnAt] = [fresh, key, range, performance.now()];
+      draw();
+    }
     const x = axis.x(Math.min(Math.max(ctx.moment(), axis.from), axis.to));
     set(cursor, { x1: x, x2: x });
   };

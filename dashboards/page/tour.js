@@ -29,8 +29,8 @@ const STEPS = [
     toggle: "service.dwfm.queue.limit=80",
   },
   {
-    title: "Second wave", screen: "lanes", when: (run) => Math.min(run.end, run.time.ends),
-    text: ["With leases back, machines started again, faster than the network could be told about them, and load balancers took machines without a network for sick ones. Systems that had recovered fell once more.", "The lanes show it where this run has those systems: published impact above, what came out here below. Lanes marked “not in this run” are not modelled in it."],
+    title: "Second wave", screen: "lanes", when: (run) => { const errors = at(run, "nlb.connection-errors"); return errors === null ? null : errors + 3600; },
+    text: ["With leases back, machines started again, faster than the network was told about them. Network Manager's backlog grew for hours: machines ran that nobody could reach.", "Load balancers took them for sick, then well, then sick: nodes left DNS and came back, checks came late, whole zones were taken out. Lambda lost workers that way and had to throttle; whoever stood behind a load balancer fell once more. On the lanes: published impact above, what came out here below. It ends when operators act: less load, no failover."],
   },
 ];
 

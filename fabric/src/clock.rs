@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use eastfall_topology::time::{Moment, Span};
 use pin_project_lite::pin_project;
 
+use crate::engine::fine::FineSleep;
 use crate::engine::live::LiveClock;
 use crate::engine::sim;
 
@@ -51,9 +52,10 @@ impl Clock {
     pub fn sleep_until(&self, deadline: Moment) -> Sleep {
         match &self.0 {
             Source::Virtual => Sleep(Waiting::Virtual(sim::Sleep::until(deadline))),
-            Source::Live(clock) => {
-                Sleep(Waiting::Live(Box::pin(tokio::time::sleep_until(clock.wall(deadline).into()))))
-            }
+            Source::Live(clock) => Sleep(match clock.short_wait(deadline) {
+                Some(sleep) => Waiting::Short(sleep),
+                None => Waiting::Live(Box::pin(tokio::time::sleep_until(clock.wall(deadline).into()))),
+            }),
         }
     }
 
@@ -99,6 +101,7 @@ pub struct Sleep(Waiting);
 enum Waiting {
     Virtual(sim::Sleep),
     Live(Pin<Box<tokio::time::Sleep>>),
+    Short(FineSleep),
 }
 
 impl Future for Sleep {
@@ -107,6 +110,7 @@ impl Future for Sleep {
         match &mut self.0 {
             Waiting::Virtual(sleep) => Pin::new(sleep).poll(context),
             Waiting::Live(sleep) => sleep.as_mut().poll(context),
+            Waiting::Short(sleep) => Pin::new(sleep).poll(context),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod journal;
 pub mod live;
 pub mod logging;
 mod metrics;
+pub mod output;
 pub mod page;
 pub mod run_folder;
 pub mod score;

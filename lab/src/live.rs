@@ -11,6 +11,7 @@ pub(crate) mod pipe;
 mod preflight;
 mod progress;
 pub mod serve;
+mod start;
 pub(crate) mod supervisor;
 mod traces;
 pub mod up;

@@ -1,7 +1,6 @@
 //! The `eastfall` program.
-#![expect(clippy::print_stderr, reason = "only the program prints, and only here")]
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -12,27 +11,16 @@ use eastfall::failure::Failure;
 use eastfall::run_folder::{Mode, RunFolder, RunWriter};
 use eastfall::session::{self, Session};
 use eastfall::simulate::{Options, simulate};
-use eastfall::{control, explain, export, import, interrupt, live, logging, page, score, show, sweep, watch};
+use eastfall::{
+    control, explain, export, import, interrupt, live, logging, output, page, score, show, sweep, watch,
+};
 use eastfall_topology::time::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
-
-/// Prints as the standard library's does, for as long as somebody reads it: `eastfall explain RUN | head` is no reason to
-/// panic.
-macro_rules! print {
-    ($($what:tt)*) => { out(format_args!($($what)*)) };
-}
-macro_rules! println {
-    ($($what:tt)*) => { out(format_args!("{}\n", format_args!($($what)*))) };
-}
-
-fn out(text: std::fmt::Arguments<'_>) {
-    let _ = std::io::stdout().lock().write_fmt(text);
-}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(failure) = logging::start() {
-        eprintln!("{failure}");
+        output::note(failure);
         return ExitCode::from(exit::USAGE);
     }
     let outcome = match cli.command {
@@ -54,14 +42,14 @@ fn main() -> ExitCode {
     match outcome {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            eprintln!("{failure}");
+            output::note(failure);
             ExitCode::from(exit::USAGE)
         }
     }
 }
 
 fn print(text: Result<String, Failure>) -> Result<u8, Failure> {
-    print!("{}", text?);
+    output::text(text?);
     Ok(exit::DONE)
 }
 
@@ -81,12 +69,12 @@ fn run(arguments: &cli::Run) -> Result<u8, Failure> {
     bar.finish_and_clear();
     // The run is there without it, and its results are what was asked for.
     if let Err(failure) = page::report::write(&folder) {
-        eprintln!("no report: {failure}");
+        output::note(format_args!("no report: {failure}"));
     }
     if arguments.json {
-        println!("{}", json(&conclusion.summary)?);
+        output::line(json(&conclusion.summary)?);
     } else {
-        print!("{}", show::conclusion(&session, &conclusion, &folder));
+        output::text(show::conclusion(&session, &conclusion, &folder));
     }
     Ok(verdict(&conclusion))
 }
@@ -97,9 +85,9 @@ fn compare(arguments: &cli::Compare) -> Result<u8, Failure> {
     let comparison = interrupt::until_interrupted(|stop| plan.run(stop, &|ended| bar.set_position(ended)))?;
     bar.finish_and_clear();
     if arguments.json {
-        println!("{}", json(&comparison)?);
+        output::line(json(&comparison)?);
     } else {
-        print!("{comparison}");
+        output::text(&comparison);
     }
     Ok(if comparison.complete { exit::DONE } else { exit::INTERRUPTED })
 }
@@ -120,7 +108,7 @@ fn compare_bar(runs: u64) -> ProgressBar {
 fn verdict(conclusion: &Conclusion) -> u8 {
     let failed = conclusion.failed_checks();
     for check in &failed {
-        eprintln!("not as expected: {check}");
+        output::note(format_args!("not as expected: {check}"));
     }
     if failed.is_empty() { exit::DONE } else { exit::FAILED }
 }
@@ -144,16 +132,16 @@ fn score(arguments: &cli::Score) -> Result<u8, Failure> {
     let report = score::report(arguments)?;
     if arguments.json {
         match report.scores.as_slice() {
-            [score] => println!("{}", json(score)?),
-            scores => println!("{}", json(&scores)?),
+            [score] => output::line(json(score)?),
+            scores => output::line(json(&scores)?),
         }
     } else {
         for (number, score) in report.scores.iter().enumerate() {
-            print!("{}{score}", if number > 0 { "\n" } else { "" });
+            output::text(format_args!("{}{score}", if number > 0 { "\n" } else { "" }));
         }
     }
     for problem in &report.beyond {
-        eprintln!("out of bounds: {problem}");
+        output::note(format_args!("out of bounds: {problem}"));
     }
     Ok(if report.beyond.is_empty() { exit::DONE } else { exit::FAILED })
 }
@@ -161,18 +149,18 @@ fn score(arguments: &cli::Score) -> Result<u8, Failure> {
 fn explain(arguments: &cli::Explain) -> Result<u8, Failure> {
     let story = explain::Story::of(&RunFolder::open(&arguments.run)?)?;
     if arguments.json {
-        println!("{}", json(&story)?);
+        output::line(json(&story)?);
     } else {
-        print!("{story}");
+        output::text(&story);
     }
     Ok(exit::DONE)
 }
 
 fn sweep(arguments: &cli::Sweep) -> Result<u8, Failure> {
     let plan = sweep::Plan::load(arguments)?;
-    eprintln!("{}", plan.balance());
+    output::note(plan.balance());
     if arguments.list {
-        print!("{plan}");
+        output::text(&plan);
         return Ok(exit::DONE);
     }
     let bar = compare_bar(plan.runs());
@@ -182,9 +170,9 @@ fn sweep(arguments: &cli::Sweep) -> Result<u8, Failure> {
         std::fs::write(file, sweep.csv()).map_err(|error| Failure::file(file, error))?;
     }
     if arguments.json {
-        println!("{}", json(&sweep)?);
+        output::line(json(&sweep)?);
     } else {
-        print!("{sweep}");
+        output::text(&sweep);
     }
     Ok(if sweep.complete { exit::DONE } else { exit::INTERRUPTED })
 }
@@ -192,7 +180,7 @@ fn sweep(arguments: &cli::Sweep) -> Result<u8, Failure> {
 fn export(arguments: &cli::Export) -> Result<u8, Failure> {
     let run = RunFolder::open(&arguments.run)?;
     for file in export::export(&run, arguments.format, &arguments.out)? {
-        println!("{}", file.display());
+        output::line(file.display());
     }
     Ok(exit::DONE)
 }
@@ -203,16 +191,16 @@ fn topology(what: cli::TopologyWhat) -> Result<u8, Failure> {
             let topology = session::load_topology(&file.file, &file.settings, 1.0)?;
             let instances: usize = topology.services.values().map(|service| service.instances.len()).sum();
             let edges: usize = topology.services.values().map(|service| service.calls.len()).sum();
-            println!(
+            output::line(format_args!(
                 "{}: sound: {} services, {instances} instances, {edges} edges",
                 file.file.display(),
                 topology.services.len()
-            );
+            ));
         }
         cli::TopologyWhat::Import(arguments) => import(&arguments)?,
         cli::TopologyWhat::Graph { file, dot } => {
             let topology = session::load_topology(&file.file, &file.settings, 1.0)?;
-            print!("{}", if dot { topology.graph_dot() } else { topology.graph_text() });
+            output::text(if dot { topology.graph_dot() } else { topology.graph_text() });
         }
     }
     Ok(exit::DONE)
@@ -227,10 +215,10 @@ fn import(arguments: &cli::Import) -> Result<(), Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
     let imported = import::isotope(file, &text, *rate)?;
     for note in &imported.notes {
-        eprintln!("not represented: {note}");
+        output::note(format_args!("not represented: {note}"));
     }
     match out {
-        None => print!("{}", imported.topology),
+        None => output::text(imported.topology),
         Some(out) if out.exists() => {
             return Err(Failure(format!(
                 "{}: is there already; name another file with --out",

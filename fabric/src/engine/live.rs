@@ -7,12 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use eastfall_topology::time::{Moment, Span};
 
+use super::fine::{self, FineSleep, FineTimer};
+
 /// Maps wall time to incident time.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveClock {
     anchor: Instant,
     at_anchor: f64,
     speed: f64,
+    fine: Option<&'static FineTimer>,
 }
 
 impl LiveClock {
@@ -23,7 +26,21 @@ impl LiveClock {
             Ok(since) => since.as_secs_f64(),
             Err(ahead) => -ahead.duration().as_secs_f64(),
         };
-        LiveClock { anchor: Instant::now(), at_anchor: elapsed, speed }
+        LiveClock { anchor: Instant::now(), at_anchor: elapsed, speed, fine: None }
+    }
+
+    /// The same clock with waits of less than a few milliseconds of the wall by a timer that counts less than whole ones.
+    /// For tasks of the runtime that the timer was started in.
+    pub fn with_fine_waits(self, timer: &'static FineTimer) -> Self {
+        LiveClock { fine: Some(timer), ..self }
+    }
+
+    /// The wait until a moment, if it is a short one and there is a timer for those.
+    #[expect(clippy::disallowed_methods, reason = "this is the live edge of the world's clock")]
+    pub(crate) fn short_wait(&self, until: Moment) -> Option<FineSleep> {
+        let deadline = self.wall(until);
+        let is_short = deadline.saturating_duration_since(Instant::now()) < fine::SHORT;
+        self.fine.filter(|_| is_short).map(|timer| timer.sleep_until(deadline))
     }
 
     /// How many times faster than the wall.

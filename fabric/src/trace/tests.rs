@@ -1,3 +1,5 @@
+//! What spans say: of attempts and servers, of failures, faults and callers who went away.
+
 use std::sync::{Arc, Mutex};
 
 use eastfall_topology::time::Span;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use eastfall_fabric::clock::Clock;
+use eastfall_fabric::engine::fine::FineTimer;
 use eastfall_fabric::engine::live::LiveClock;
 use eastfall_fabric::fleet::Command;
 use eastfall_fabric::network::directory::Directory;
@@ -61,8 +62,13 @@ async fn be_instance(arguments: &cli::Serve) -> Result<(), String> {
     say(&FromInstance::Loaded);
 
     let Some(origin) = wait_for_begin(&mut input).await? else { return Ok(()) };
-    let clock = Clock::live(LiveClock::new(UNIX_EPOCH + Duration::from_nanos(origin), fleet.speed));
+    let clock = LiveClock::new(UNIX_EPOCH + Duration::from_nanos(origin), fleet.speed);
+    let fine = FineTimer::start();
+    let clock = Clock::live(fine.as_ref().map_or(clock, |timer| clock.with_fine_waits(timer)));
     crate::logging::begin(clock, fleet.timeline()?, &arguments.instance);
+    if let Err(error) = fine {
+        tracing::warn!(%error, "short waits are rounded up to whole milliseconds of the wall");
+    }
     let sample = topology.record.sample;
     let recorder = Recorder::new(clock, instance.origin(), topology.record.histograms);
     recorder.keep_server_latencies();

@@ -1,9 +1,8 @@
 //! `eastfall up`: launches the live fleet, plays the scenario on it, and leaves a complete run folder.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use eastfall_chaos::controller::{Controller, Wish};
 use eastfall_fabric::clock::Clock;
@@ -20,6 +19,7 @@ use super::lateness::Lateness;
 use super::pipe::{FleetFile, FromInstance, Traces};
 use super::preflight::{fitting_load, short_timers, take_network};
 use super::progress::Progress;
+use super::start::start;
 use super::supervisor::{Notice, Supervisor};
 use super::traces;
 use crate::cli::{self, exit};
@@ -29,15 +29,13 @@ use crate::failure::Failure;
 use crate::journal::{LAB, LabJournal};
 use crate::logging;
 use crate::metrics::{self, FleetMetrics};
+use crate::output;
 use crate::page::live::LivePage;
 use crate::page::report;
 use crate::page::server::Site;
 use crate::run_folder::{Mode, RunWriter};
 use crate::session::Session;
 use crate::show;
-
-/// How long the whole fleet may take to start, on the wall.
-const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Reports of an interval may come this much later than its end, on the wall, before it is closed.
 const REPORT_DELAY: f64 = 0.5;
@@ -64,17 +62,12 @@ fn load(arguments: &cli::Up) -> Result<Session, Failure> {
         return Ok(session);
     }
     let fits = fitting_load(&session.topology, arguments.speed);
-    tell(&format!(
+    output::note(format_args!(
         "load: {fits} of the topology's, which is what this machine carries at speed {}",
         arguments.speed
     ));
     let scenario = cli::Scenario { load: Some(fits), ..arguments.scenario.clone() };
     Session::load(&scenario, Mode::Live, Some(arguments.speed))
-}
-
-#[expect(clippy::print_stderr, reason = "progress of a command goes to standard error")]
-fn tell(line: &str) {
-    eprintln!("{line}");
 }
 
 /// A launched fleet, and what is being recorded of it.
@@ -97,7 +90,7 @@ async fn launch(arguments: &cli::Up, session: Session, traces: Option<Traces>) -
     let writer = RunWriter::create(&folder, &session.description)?;
     let fleet_file = write_fleet_file(&session, arguments.speed, network, &folder, traces.clone())?;
     if let Some(Traces { endpoint, ratio }) = &traces {
-        tell(&format!("traces: {ratio} of them go to {endpoint}"));
+        output::note(format_args!("traces: {ratio} of them go to {endpoint}"));
     }
     announce(&session, arguments.speed, &directory, &folder);
 
@@ -106,9 +99,8 @@ async fn launch(arguments: &cli::Up, session: Session, traces: Option<Traces>) -
     });
     let (sender, mut notices) = mpsc::unbounded_channel();
     let supervisor = Supervisor::new(&fleet_file, &folder.join("logs"), delays, sender)?;
-    let begun = begin(&supervisor, &mut notices, arguments.speed).await;
-    let clock = match begun {
-        Ok(clock) => clock,
+    let (clock, early) = match start(&supervisor, &mut notices, arguments.speed).await {
+        Ok(begun) => begun,
         Err(failure) => {
             supervisor.end().await;
             return Err(failure);
@@ -118,10 +110,13 @@ async fn launch(arguments: &cli::Up, session: Session, traces: Option<Traces>) -
     let layout = Layout::of(&session.topology);
     let metrics = FleetMetrics::new(&session, &supervisor, clock, layout.clone());
     let metrics_server = metrics::server::open(scrapes, Arc::clone(&metrics))?;
-    tell(&format!("metrics: http://{}/metrics", metrics_server.address()));
+    output::note(format_args!("metrics: http://{}/metrics", metrics_server.address()));
     let results = Results::new(layout);
     let journal = LabJournal::new(clock);
-    let launched = Launched { session, supervisor, notices, clock, results, writer, journal, metrics };
+    let mut launched = Launched { session, supervisor, notices, clock, results, writer, journal, metrics };
+    for report in early {
+        launched.add(report);
+    }
     live_through(arguments, launched, directory, control, &folder).await
 }
 
@@ -157,8 +152,11 @@ fn write_fleet_file(
 fn announce(session: &Session, speed: f64, directory: &Directory, folder: &Path) {
     let topology = &session.topology;
     let instances: usize = topology.services.values().map(|service| service.instances.len()).sum();
-    tell(&format!("{}: {instances} instances, {speed} times as fast as the wall", session.scenario.title));
-    tell(&format!("seed {}, run folder {}", session.seed, folder.display()));
+    output::note(format_args!(
+        "{}: {instances} instances, {speed} times as fast as the wall",
+        session.scenario.title
+    ));
+    output::note(format_args!("seed {}, run folder {}", session.seed, folder.display()));
     let name_server = topology
         .region
         .dns_service
@@ -168,13 +166,13 @@ fn announce(session: &Session, speed: f64, directory: &Directory, folder: &Path)
         let name =
             topology.services.values().flat_map(|s| s.calls.values()).find_map(|edge| edge.endpoint.clone());
         let name = name.unwrap_or_default();
-        tell(&format!("DNS: dig @{address} -p {} {name}", topology.region.dns_port));
+        output::note(format_args!("DNS: dig @{address} -p {} {name}", topology.region.dns_port));
     }
     let short = short_timers(topology, speed);
     if !short.is_empty() {
         let shown: Vec<_> = short.iter().take(4).map(String::as_str).collect();
         let more = short.len() - shown.len();
-        tell(&format!(
+        output::note(format_args!(
             "at this speed {} timers last less than 10 ms of the wall, where the machine's own delays distort them \
              (docs/model.md, 'Time compression'):\n  {}{}",
             short.len(),
@@ -182,63 +180,6 @@ fn announce(session: &Session, speed: f64, directory: &Directory, folder: &Path)
             if more > 0 { format!("\n  and {more} more") } else { String::new() }
         ));
     }
-}
-
-/// Starts all processes, lets time begin when all are loaded, and waits until all serve.
-async fn begin(
-    supervisor: &Supervisor,
-    notices: &mut mpsc::UnboundedReceiver<Notice>,
-    speed: f64,
-) -> Result<Clock, Failure> {
-    let all: BTreeSet<String> = supervisor.instances().into_iter().collect();
-    for instance in &all {
-        supervisor.start(instance)?;
-    }
-    wait_for(notices, &all, |message| matches!(message, FromInstance::Loaded)).await?;
-    #[expect(clippy::disallowed_methods, reason = "this is where incident time is tied to the wall's")]
-    let origin = SystemTime::now() + Duration::from_millis(50);
-    let nanos = origin.duration_since(UNIX_EPOCH).map_err(|error| Failure(error.to_string()))?.as_nanos();
-    let clock = Clock::live(LiveClock::new(origin, speed));
-    supervisor.begin(u64::try_from(nanos).unwrap_or(u64::MAX), clock);
-    wait_for(notices, &all, |message| matches!(message, FromInstance::Started)).await?;
-    for instance in &all {
-        supervisor.note_started(instance);
-    }
-    Ok(clock)
-}
-
-/// Waits until all instances have said something.
-async fn wait_for(
-    notices: &mut mpsc::UnboundedReceiver<Notice>,
-    all: &BTreeSet<String>,
-    is_it: impl Fn(&FromInstance) -> bool,
-) -> Result<(), Failure> {
-    let mut missing = all.clone();
-    let waiting = async {
-        while !missing.is_empty() {
-            match notices.recv().await {
-                Some(Notice::Said(instance, FromInstance::Failed { reason })) => {
-                    return Err(Failure(format!("{instance} can't start: {reason}")));
-                }
-                Some(Notice::Said(instance, message)) if is_it(&message) => {
-                    missing.remove(&instance);
-                }
-                Some(Notice::Died { instance, how }) => {
-                    return Err(Failure(format!(
-                        "{instance} ended before it served ({how}); its log says why"
-                    )));
-                }
-                Some(Notice::Said(..)) => {}
-                None => break,
-            }
-        }
-        Ok(())
-    };
-    let outcome = super::supervisor::wall_timeout(START_LIMIT, waiting).await;
-    outcome.unwrap_or_else(|_| {
-        let missing: Vec<_> = missing.into_iter().collect();
-        Err(Failure(format!("not up within {} s: {}", START_LIMIT.as_secs(), missing.join(", "))))
-    })
 }
 
 /// Plays the scenario and records what happens, to the end.
@@ -256,10 +197,10 @@ async fn live_through(
     let fleet = Arc::new(LiveFleet::new(launched.supervisor.clone(), directory.clone(), topology));
     let board = Board::new(&launched.session, &launched.supervisor, &directory, launched.clock, folder);
     let endpoint = Endpoint::open(control, Arc::clone(&board), wishes, folder)?;
-    tell(&format!("control: {} (eastfall status, set and inject find it)", endpoint.address()));
+    output::note(format_args!("control: {} (eastfall status, set and inject find it)", endpoint.address()));
     let page = LivePage::new(&launched.session, Arc::clone(&board));
     let site = Site::beside(&endpoint, Arc::clone(&page)).await?;
-    tell(&format!("page: {}", site.address()));
+    output::note(format_args!("page: {}", site.address()));
 
     let (stop, stopped) = oneshot::channel::<()>();
     let scenario = launched.session.scenario.clone();
@@ -292,12 +233,11 @@ async fn live_through(
     let Launched { session, results, writer, .. } = launched;
     let conclusion = Conclusion::draw(&session, results, end, began.elapsed().as_secs_f64(), Some(writer))?;
     if let Some(lateness) = Lateness::of(conclusion.results.series(), arguments.speed) {
-        tell(&lateness.to_string());
+        output::note(lateness);
     }
     finish(arguments, &session, &conclusion, folder, interrupted)
 }
 
-#[expect(clippy::print_stdout, reason = "the run's result is the command's output")]
 fn finish(
     arguments: &cli::Up,
     session: &Session,
@@ -307,13 +247,13 @@ fn finish(
 ) -> Result<u8, Failure> {
     // The run is there without it, and its results are what was asked for.
     if let Err(failure) = report::write(folder) {
-        tell(&format!("no report: {failure}"));
+        output::note(format_args!("no report: {failure}"));
     }
     if arguments.json {
         let text = serde_json::to_string_pretty(&conclusion.summary);
-        println!("{}", text.map_err(|error| Failure(error.to_string()))?);
+        output::line(text.map_err(|error| Failure(error.to_string()))?);
     } else {
-        print!("{}", show::conclusion(session, conclusion, folder));
+        output::text(show::conclusion(session, conclusion, folder));
     }
     let failed = conclusion.failed_checks();
     // A run that somebody cut short has not failed.
@@ -321,7 +261,7 @@ fn finish(
         return Ok(exit::DONE);
     }
     for check in failed {
-        tell(&format!("not as expected: {check}"));
+        output::note(format_args!("not as expected: {check}"));
     }
     Ok(exit::FAILED)
 }

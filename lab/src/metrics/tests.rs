@@ -1,3 +1,5 @@
+//! What a scrape says: text and buckets as the formats want them, and whose samples are in which part.
+
 use std::sync::Arc;
 
 use eastfall_fabric::record::{

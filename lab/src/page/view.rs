@@ -10,6 +10,7 @@ use super::report::write_models;
 use super::server::{Content, Site};
 use crate::cli::{self, exit};
 use crate::failure::Failure;
+use crate::output;
 use crate::run_folder::RunFolder;
 
 /// Points in time of a replay: all of 28 hours at a sample in ten seconds.
@@ -34,14 +35,12 @@ pub fn view(arguments: &cli::View) -> Result<u8, Failure> {
     runtime.block_on(serve(arguments.port, document))
 }
 
-#[expect(clippy::print_stdout, reason = "where the file is, is the command's result")]
 fn write(file: &Path, models: Vec<Model>) -> Result<u8, Failure> {
     write_models(file, models, None)?;
-    println!("{}", file.display());
+    output::line(file.display());
     Ok(exit::DONE)
 }
 
-#[expect(clippy::print_stdout, reason = "the address is the command's result")]
 async fn serve(port: u16, document: Vec<u8>) -> Result<u8, Failure> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = TcpListener::bind(address).await;
@@ -49,7 +48,7 @@ async fn serve(port: u16, document: Vec<u8>) -> Result<u8, Failure> {
         Failure(format!("{address} can't be listened on: {error}; choose another port with --port N"))
     })?;
     let site = Site::open(listener, Content::Stored(document))?;
-    println!("page: {}", site.address());
+    output::line(format_args!("page: {}", site.address()));
     let mut interrupt = crate::live::up::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let mut terminate = crate::live::up::signal(tokio::signal::unix::SignalKind::terminate())?;
     let ends = futures_util::future::select(Box::pin(interrupt.recv()), Box::pin(terminate.recv()));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use eastfall::explain::{Cause, Story};
@@ -36,6 +36,24 @@ fn printed(place: &Path, arguments: &[&str], status: i32) -> String {
 
 fn object(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn who_stops_reading_is_no_reason_to_fail() {
+    let run = BLACKOUT.path().display().to_string();
+    for arguments in [vec!["score", &run], vec!["explain", &run, "--json"], vec!["explain", &run]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_eastfall"))
+            .args(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{error}"));
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap_or_else(|error| panic!("{error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

@@ -4,6 +4,10 @@
 //! matters more than any other in this lab: a root alias **whose tree is gone** is a name that exists and has no
 //! address. It is answered NOERROR with zero answers and the zone's SOA, which is no error to anybody, and which
 //! resolvers keep for as long as the SOA says.
+//!
+//! A zone that was made and not filled yet is **not** answered for: REFUSED, as before it was made, which nobody keeps.
+//! Between a zone's making and its first addresses lie a few calls. Live, at 60 times the wall, that is seconds of the
+//! incident, in which half of the region would be told that there is nothing and believe it for a quarter of an hour.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +28,7 @@ pub fn answer(zones: &Zones, question: &Question, draw: &mut dyn FnMut(u64) -> u
     let mut chain = Vec::new();
     let mut name = question.name.clone();
     loop {
-        let Some(zone) = zones.of(&name) else {
+        let Some(zone) = zones.of(&name).filter(|zone| zone.is_filled()) else {
             // What a CNAME says about other people's zones is theirs to answer.
             return if chain.is_empty() {
                 Answer::nothing(ResponseCode::Refused, None)

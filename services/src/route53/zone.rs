@@ -243,6 +243,12 @@ impl Zone {
         self.records.is_empty()
     }
 
+    /// True once there is something in it that resolvers ask for. Its owner's texts alone, locks for instance, are there
+    /// before.
+    pub fn is_filled(&self) -> bool {
+        self.records.values().any(|record| record.r#type() != RecordType::Txt)
+    }
+
     /// The records of one name and type: one, or all of a weighted name.
     pub fn records<'a>(
         &'a self,

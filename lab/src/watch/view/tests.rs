@@ -1,3 +1,5 @@
+//! What the terminal shows, read off a drawn screen; and its keys.
+
 use eastfall_proto::control::{EventStatus, FaultStatus, InstanceStatus};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

@@ -78,7 +78,6 @@ fn names_without_records_are_told_apart() {
     assert_eq!(other, ResponseCode::NoError, "a type that nobody stores");
     let mut empty = Zones::default();
     empty.create(ZONE, 900).expect("a zone");
-    assert_eq!(ask(&empty, ZONE, dns::RecordType::A).code, ResponseCode::NoError, "a zone's own name exists");
     let leaf = simple("a.b.dynamodb.test", RecordType::A, 5, &["127.0.0.1"]);
     empty.change(ZONE, &[create(leaf)], None).expect("a record");
     assert_eq!(
@@ -86,6 +85,21 @@ fn names_without_records_are_told_apart() {
         ResponseCode::NoError,
         "there is one below it"
     );
+    assert_eq!(ask(&empty, ZONE, dns::RecordType::A).code, ResponseCode::NoError, "a zone's own name exists");
+}
+
+#[test]
+fn a_zone_that_was_never_filled_is_nobodys() {
+    let mut zones = Zones::default();
+    let refused = Answer::nothing(ResponseCode::Refused, None);
+    zones.create(ZONE, 900).expect("a zone");
+    assert_eq!(ask(&zones, ZONE, dns::RecordType::A), refused, "it has only been made");
+    let lock = simple("lock.dynamodb.test", RecordType::Txt, 5, &["somebody's"]);
+    zones.change(ZONE, &[create(lock)], None).expect("a text");
+    assert_eq!(ask(&zones, ZONE, dns::RecordType::A), refused, "whoever fills it has only taken its lock");
+    let address = simple(ZONE, RecordType::A, 5, &["127.0.0.1"]);
+    zones.change(ZONE, &[create(address)], None).expect("an address");
+    assert!(ask(&zones, ZONE, dns::RecordType::A).has(dns::RecordType::A), "now it is answered for");
 }
 
 #[test]

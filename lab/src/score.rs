@@ -310,8 +310,16 @@ impl Score {
         self.windows.iter().flat_map(|row| {
             let name = row.name();
             let from = row.from.iter().map(|point| (format!("{name} opens"), point)).collect::<Vec<_>>();
-            from.into_iter().chain(row.to.iter().map(move |point| (format!("{name} closes"), point)))
+            let to = row.to.iter().filter(|point| !point.is_input());
+            from.into_iter().chain(to.map(move |point| (format!("{name} closes"), point)))
         })
+    }
+}
+
+impl Point {
+    /// It is where it is because somebody put it there.
+    fn is_input(&self) -> bool {
+        self.runs.iter().all(|seen| seen.why == Some(Why::Input))
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn score(group: &Group, matching: Matching) -> Result<Score, Failure>
             time: point(&runs, fact.at, runs.iter().map(|run| run.milestone(fact)).collect()),
         })
         .collect();
-    let (windows, unmatched) = windows(&runs, &published.windows, matching);
+    let (windows, unmatched) = windows(&runs, &published, matching);
     let untimed = published.windows.iter().filter(|window| window.from.is_none() && window.to.is_none());
     let mut score = Score {
         scenario: first.summary.scenario.clone(),
@@ -99,8 +99,11 @@ fn point(runs: &[Run<'_>], published: Timestamp, seen: Vec<Seen>) -> Point {
     }
 }
 
-/// The rows of windows with times, and what of the runs nothing published matches.
-fn windows(runs: &[Run<'_>], published: &[Window], rules: Matching) -> (Vec<WindowRow>, Vec<UnmatchedRow>) {
+/// The rows of windows with times, and what of the runs nothing published matches. A window that ends, to the second,
+/// with what operators did is closed by definition: such an end is an input.
+fn windows(runs: &[Run<'_>], facts: &Published, rules: Matching) -> (Vec<WindowRow>, Vec<UnmatchedRow>) {
+    let is_step = |at| facts.facts.iter().any(|fact| fact.kind == FactKind::Action && fact.at == at);
+    let published = &facts.windows;
     let timed: Vec<&Window> =
         published.iter().filter(|window| window.from.is_some() || window.to.is_some()).collect();
     let untimed: BTreeSet<&str> = published
@@ -133,6 +136,13 @@ fn windows(runs: &[Run<'_>], published: &[Window], rules: Matching) -> (Vec<Wind
         for (index, window) in own.iter().enumerate() {
             let end = |published: Option<Timestamp>, pick: fn(Minutes) -> f64, is_end: bool| {
                 let published = published?;
+                if is_end && is_step(published) {
+                    return Some(point(
+                        runs,
+                        published,
+                        runs.iter().map(|_| Seen::none(Why::Input)).collect(),
+                    ));
+                }
                 let seen = runs.iter().zip(&found).map(|(run, found)| {
                     let window = found.as_ref().map(|matches| matches[index]);
                     run.end_of_window(window, run.minutes(published), pick, is_end)

@@ -229,6 +229,19 @@ fn both_ends_of_a_window_are_scored_and_one_still_open_is_not() {
 }
 
 #[test]
+fn the_end_of_a_window_that_operators_closed_is_an_input() {
+    let step = "[[milestone]]\nid = \"shop.reopened\"\nsystem = \"operators\"\nkind = \"action\"\n\
+                at = \"2025-10-20T00:50:00-07:00\"\nwhat = \"the shop is opened again\"\nsource = \"us\"\n";
+    let mut run = good();
+    let reference = run.description.reference.as_mut().expect("it has one");
+    reference.text = format!("{}\n{step}", reference.text);
+    let (_, score) = scored(vec![run]);
+    assert_eq!(outcome(&score, "shop opens").0, [Some(-1.0)], "its start is an outcome all the same");
+    assert!(score.outcomes().all(|(id, _)| id != "shop closes"));
+    assert_eq!(score.windows[0].to.as_ref().map(|end| end.runs[0].why), Some(Some(Why::Input)));
+}
+
+#[test]
 fn the_median_and_the_worst_are_over_all_outcomes() {
     let (_, score) = scored(vec![good()]);
     assert_eq!((score.all.published, score.all.looked_for, score.all.seen, score.all.missing), (7, 5, 5, 0));

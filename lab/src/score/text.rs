@@ -19,7 +19,8 @@ impl fmt::Display for Score {
         for row in &self.windows {
             for (what, point) in [("opens", &row.from), ("closes", &row.to)] {
                 if let Some(point) = point {
-                    write_row(f, &format!("{} {what}", row.name()), "outcome", point)?;
+                    let kind = if point.is_input() { "action" } else { "outcome" };
+                    write_row(f, &format!("{} {what}", row.name()), kind, point)?;
                 }
             }
         }

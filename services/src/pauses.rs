@@ -52,6 +52,13 @@ impl Pauses {
         *self = Pauses::default();
     }
 
+    /// It worked once: the next may ask at once, and if that fails the pause is as long as before. So one lucky call among
+    /// many that fail sends nobody else.
+    pub(crate) fn worked(&mut self) {
+        self.failures = self.failures.saturating_sub(1);
+        self.until = Moment::START;
+    }
+
     fn pause(&self, lengths: &Lengths, rng: &mut Rng) -> Span {
         let full = lengths.first.doubled(self.failures.saturating_sub(1), lengths.longest);
         full.mul_f64(rng.random_range(0.5..1.0))
@@ -85,6 +92,24 @@ mod tests {
         pauses.over();
         for _ in 0..3 {
             assert!(pauses.leave(now, &LENGTHS, &mut rng).is_some(), "all may ask");
+        }
+    }
+
+    #[test]
+    fn after_one_success_the_next_failure_pauses_as_long_as_before() {
+        let (mut pauses, mut rng) = (Pauses { failures: 4, until: at(10) }, stream(1, "pauses"));
+        assert!(pauses.leave(at(10), &LENGTHS, &mut rng).is_some(), "the pause is over");
+        pauses.worked();
+        let next = pauses.leave(at(10), &LENGTHS, &mut rng).expect("at once");
+        assert_eq!(pauses.leave(at(10), &LENGTHS, &mut rng), None, "but one alone");
+        pauses.failed(next, at(10), &LENGTHS, &mut rng);
+        assert_eq!(pauses.failures, 4, "as before");
+        (0..4).for_each(|_| pauses.worked());
+        for _ in 0..3 {
+            assert!(
+                pauses.leave(at(10), &LENGTHS, &mut rng).is_some(),
+                "all may ask once enough have worked"
+            );
         }
     }
 

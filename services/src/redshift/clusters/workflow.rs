@@ -93,7 +93,7 @@ impl Fleet {
             };
             match self.try_launch(number).await {
                 Ok(instance) => {
-                    self.state().launches.over();
+                    self.state().launches.worked();
                     self.world.record().count(LAUNCHED, 1);
                     return instance;
                 }

@@ -110,7 +110,7 @@ pub struct Up {
     #[command(flatten)]
     pub scenario: Scenario,
     /// How many times faster than the wall the incident's time runs.
-    #[arg(long, value_name = "N", default_value_t = 60.0)]
+    #[arg(long, value_name = "N", default_value_t = 20.0)]
     pub speed: f64,
     /// Where Prometheus may scrape the fleet. Default: 127.0.0.1:9464, or a free port if that is taken.
     #[arg(long, value_name = "ADDRESS")]

@@ -16,10 +16,12 @@ const TRY_AGAIN: Span = Span::from_secs(5);
 
 impl Manager {
     pub(super) async fn keep_reporting(self: Arc<Self>) {
+        // After a batch of which none could be written one at a time is enough to find out when it works again.
+        let mut at_once = AT_ONCE;
         loop {
             let batch: Vec<_> = {
                 let mut state = self.state();
-                let count = state.reports.len().min(AT_ONCE);
+                let count = state.reports.len().min(at_once);
                 state.reports.drain(..count).collect()
             };
             if batch.is_empty() {
@@ -35,6 +37,7 @@ impl Manager {
                     Err(_) => failed.push(report),
                 }
             }
+            at_once = if written.is_empty() { 1 } else { AT_ONCE };
             self.forget(written).await;
             if !failed.is_empty() {
                 self.state().reports.extend(failed);

@@ -12,8 +12,11 @@ use rand::RngExt as _;
 pub(crate) struct Lengths {
     /// The first one; each is twice the one before.
     pub(crate) first: Span,
-    /// But no longer than this. Each is spread over its upper half by chance.
+    /// But no longer than this.
     pub(crate) longest: Span,
+    /// The share of a pause that chance may take off, so that many who pause for the same reason don't come back together;
+    /// none where one asks for all there are.
+    pub(crate) jitter: f64,
 }
 
 /// Whether something may be asked.
@@ -61,7 +64,7 @@ impl Pauses {
 
     fn pause(&self, lengths: &Lengths, rng: &mut Rng) -> Span {
         let full = lengths.first.doubled(self.failures.saturating_sub(1), lengths.longest);
-        full.mul_f64(rng.random_range(0.5..1.0))
+        full.mul_f64(1.0 - lengths.jitter * rng.random::<f64>())
     }
 }
 
@@ -70,7 +73,7 @@ mod tests {
     use super::*;
     use eastfall_fabric::rng::stream;
 
-    const LENGTHS: Lengths = Lengths { first: Span::from_secs(1), longest: Span::from_secs(8) };
+    const LENGTHS: Lengths = Lengths { first: Span::from_secs(1), longest: Span::from_secs(8), jitter: 0.5 };
 
     fn at(seconds: u64) -> Moment {
         Moment::START + Span::from_secs(seconds)

@@ -56,7 +56,7 @@ impl SignInParams {
         Limits {
             refresh: self.refresh,
             keep: self.keep,
-            pauses: Lengths { first: self.store_pause, longest: self.store_pause_max },
+            pauses: Lengths { first: self.store_pause, longest: self.store_pause_max, jitter: 0.5 },
         }
     }
 }

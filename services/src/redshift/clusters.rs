@@ -84,9 +84,9 @@ eastfall_topology::params! {
         restore: Distribution = { distribution = "log-normal", median = "140m", sigma = 0.25 };
         /// The first pause of all workflows after a launch that failed; it doubles (assumption).
         launch_pause: Span = "1m", range "1s"..="1d";
-        /// The longest such pause. Inferred: launches were sound at 13:50 and Redshift's at 14:46; who tries every one to
-        /// two hours is on average about that late.
-        launch_pause_max: Span = "2h", range "1s"..="7d";
+        /// The longest such pause. Inferred: launches were sound at 13:50 and Redshift's at 14:46, so a closed gate was tried
+        /// seldom.
+        launch_pause_max: Span = "3h", range "1s"..="7d";
         /// How long the network may take to know the way to a new instance (assumption); after that it is given back and
         /// counts as not launched.
         reachable_within: Span = "15m", range "0s"..="1d";
@@ -97,11 +97,11 @@ eastfall_topology::params! {
 
 impl ClustersParams {
     fn launch_pauses(&self) -> Lengths {
-        Lengths { first: self.launch_pause, longest: self.launch_pause_max }
+        Lengths { first: self.launch_pause, longest: self.launch_pause_max, jitter: 0.0 }
     }
 
     fn renew_pauses(&self) -> Lengths {
-        Lengths { first: self.renew_pause, longest: self.renew_pause_max }
+        Lengths { first: self.renew_pause, longest: self.renew_pause_max, jitter: 0.5 }
     }
 }
 

@@ -46,7 +46,7 @@ impl IdentityCenterParams {
         Limits {
             refresh: self.refresh,
             keep: self.keep,
-            pauses: Lengths { first: self.store_pause, longest: self.store_pause_max },
+            pauses: Lengths { first: self.store_pause, longest: self.store_pause_max, jitter: 0.5 },
         }
     }
 }

@@ -137,7 +137,10 @@ fn the_zone_itself_is_described_when_asked() {
 #[test]
 fn the_longest_zone_answers() {
     let mut zones = installed();
-    zones.create("tree.dynamodb.test", 60).expect("a zone inside the zone");
+    let inside = "tree.dynamodb.test";
+    zones.create(inside, 60).expect("a zone inside the zone");
+    let other = simple("other.tree.dynamodb.test", RecordType::A, 5, &["127.0.0.1"]);
+    zones.change(inside, &[create(other)], None).expect("an address");
     assert_eq!(ask(&zones, "1.tree.dynamodb.test", dns::RecordType::A).code, ResponseCode::NxDomain);
 }
 

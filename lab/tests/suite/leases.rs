@@ -7,7 +7,7 @@ use eastfall_topology::time::{Moment, Span};
 
 use crate::support::{Ran, run};
 
-static NIGHT: LazyLock<Ran> = LazyLock::new(|| run("--load 0.05 --until 06:30 --seed 1"));
+static NIGHT: LazyLock<Ran> = LazyLock::new(|| run("--load 0.05 --until 06:30 --seed 2"));
 
 /// The run begins at 23:28.
 fn clock(hour: u64, minute: u64) -> Moment {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use eastfall_proto::dynamodb::attribute_value::Value;
 use eastfall_proto::dynamodb::{AttributeValue, KeyAttribute, KeyType, TableDescription};
@@ -20,7 +21,7 @@ const SORT_KEY_LIMIT: usize = 1024;
 /// How a table names its items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableSchema {
-    name: String,
+    name: Arc<str>,
     partition: (String, KeyType),
     sort: Option<(String, KeyType)>,
     stream: bool,
@@ -45,6 +46,11 @@ impl TableSchema {
     /// The table's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The table's name, for those who keep it.
+    pub fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 
     /// Changes are kept as a stream.
@@ -176,7 +182,7 @@ impl TryFrom<TableDescription> for TableSchema {
         let partition =
             description.partition_key.ok_or_else(|| validation("a table needs a partition key"))?;
         let schema = TableSchema {
-            name,
+            name: name.into(),
             partition: attribute(partition)?,
             sort: description.sort_key.map(attribute).transpose()?,
             stream: description.stream,
@@ -198,7 +204,7 @@ impl From<&TableSchema> for TableDescription {
             r#type: *key_type as i32,
         };
         TableDescription {
-            table_name: schema.name.clone(),
+            table_name: schema.name().to_owned(),
             partition_key: Some(attribute(&schema.partition)),
             sort_key: schema.sort.as_ref().map(attribute),
             stream: schema.stream,

@@ -15,10 +15,10 @@ use tonic::Status;
 
 use super::error;
 use super::key::{RowKey, TableSchema};
-use super::store::{Change, Store, Written};
+use super::store::{Change, Store};
 use super::throttle::{Limits, Throttle, Unit, read_cost, write_cost};
 use super::value::{Item, size};
-use super::write::{self, Effect, Write, returned};
+use super::write::{self, Write};
 
 mod batch;
 mod streams;
@@ -227,28 +227,19 @@ impl Node {
     }
 
     async fn single(&self, write: Write, wanted: ReturnValues) -> Result<Item, Status> {
-        let written = self.write(|store, now| store.write(now, &write)).await;
+        let partition = self.partition(&write.table, &write.key);
+        let written = self.write(|store, now| store.write(now, write, wanted)).await;
         // A write that was refused by its condition costs too (published).
-        let cost = written.as_ref().map_or(1.0, cost_of);
-        self.charge(Unit::Write, self.partition(&write.table, &write.key), cost);
-        let written = written?;
-        Ok(returned(wanted, written.before.as_ref(), &written.effect))
+        let cost = written.as_ref().map_or(1.0, |written| write_cost(written.bytes));
+        self.charge(Unit::Write, partition, cost);
+        Ok(written?.returned)
     }
 }
 
-/// Write units: by the larger of the item before and after.
-fn cost_of(written: &Written) -> f64 {
-    let after = match &written.effect {
-        Effect::Put(item) => size(item),
-        Effect::Nothing | Effect::Remove => 0,
-    };
-    write_cost(after.max(written.before.as_ref().map_or(0, size)))
-}
-
 /// Refuses two entries for one item.
-pub(super) fn distinct(places: &[(String, RowKey)]) -> Result<(), Status> {
+pub(super) fn distinct<'a>(places: impl IntoIterator<Item = (&'a str, &'a RowKey)>) -> Result<(), Status> {
     let mut seen = BTreeSet::new();
-    match places.iter().all(|place| seen.insert(place)) {
+    match places.into_iter().all(|place| seen.insert(place)) {
         true => Ok(()),
         false => Err(error::validation("the same item is named twice")),
     }

@@ -5,8 +5,9 @@
 //! Nothing here waits or knows the time, so all of it can be tested without a world.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use eastfall_proto::dynamodb::{PrepareRequest, Record, TableDescription};
+use eastfall_proto::dynamodb::{PrepareRequest, Record, ReturnValues, TableDescription};
 use prost::Message as _;
 use tonic::Status;
 
@@ -24,7 +25,7 @@ mod transaction;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Store {
     region: String,
-    tables: BTreeMap<String, Table>,
+    tables: BTreeMap<Arc<str>, Table>,
     transactions: transaction::Ledger,
 }
 
@@ -36,7 +37,7 @@ pub enum Change {
     /// A key of a table holds something else, or nothing.
     Row {
         /// The table.
-        table: String,
+        table: Arc<str>,
         /// The key.
         key: RowKey,
         /// What it holds now.
@@ -45,14 +46,14 @@ pub enum Change {
     /// The stream of a table is one record longer.
     Record {
         /// The table.
-        table: String,
+        table: Arc<str>,
         /// The record, numbered.
         record: Record,
     },
     /// The stream of a table has lost its oldest record, which had this number.
     Trim {
         /// The table.
-        table: String,
+        table: Arc<str>,
         /// The number of the record.
         sequence_number: u64,
     },
@@ -72,13 +73,13 @@ pub enum Change {
     },
 }
 
-/// What a write found and did.
+/// What a write did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
-    /// The item before.
-    pub before: Option<Item>,
-    /// What became of it.
-    pub effect: Effect,
+    /// The larger of the item before and after, in bytes as DynamoDB counts them.
+    pub bytes: usize,
+    /// What was to be returned of the item before or after.
+    pub returned: Item,
 }
 
 impl Store {
@@ -125,28 +126,36 @@ impl Store {
     ///
     /// # Errors
     /// `TransactionConflictException` if a transaction holds the item; otherwise as [`Write::effect`].
-    pub fn write(&self, now: u64, write: &Write) -> Result<(Vec<Change>, Written), Status> {
+    pub fn write(
+        &self,
+        now: u64,
+        write: Write,
+        wanted: ReturnValues,
+    ) -> Result<(Vec<Change>, Written), Status> {
         if self.transactions.holds(&write.table, &write.key) {
             return Err(error::conflict());
         }
         let mut plan = Plan::new(self, now);
-        let written = plan.write(write)?;
+        let written = plan.write(write, wanted)?;
         Ok((plan.changes, written))
     }
 
-    /// Plans several writes, each for itself and no two of the same item. Those that were refused come back by their
-    /// position.
-    pub fn write_each(&self, now: u64, writes: &[Write]) -> (Vec<Change>, Vec<(usize, Status)>) {
+    /// Plans several writes, each for itself and no two of the same item. Those of items that a transaction holds come
+    /// back.
+    ///
+    /// # Errors
+    /// As [`Write::effect`], if any of them is malformed.
+    pub fn write_each(&self, now: u64, writes: Vec<Write>) -> Result<(Vec<Change>, Vec<Write>), Status> {
         let mut plan = Plan::new(self, now);
-        let mut refused = Vec::new();
-        for (position, write) in writes.iter().enumerate() {
-            let held = self.transactions.holds(&write.table, &write.key);
-            let outcome = if held { Err(error::conflict()) } else { plan.write(write) };
-            if let Err(status) = outcome {
-                refused.push((position, status));
+        let mut held = Vec::new();
+        for write in writes {
+            if self.transactions.holds(&write.table, &write.key) {
+                held.push(write);
+            } else {
+                plan.write(write, ReturnValues::None)?;
             }
         }
-        (plan.changes, refused)
+        Ok((plan.changes, held))
     }
 
     /// Plans forgetting what streams hold from before a moment, at most so many records at a time.
@@ -156,7 +165,7 @@ impl Store {
             let mut removals = BTreeSet::new();
             for record in table.stream().written_before(before).take(at_most) {
                 let sequence_number = record.sequence_number;
-                changes.push(Change::Trim { table: name.clone(), sequence_number });
+                changes.push(Change::Trim { table: Arc::clone(name), sequence_number });
                 // The memory of a removal goes with its record, unless the item was written again since.
                 if let Ok(key) = table.schema().row_key(&record.key)
                     && table
@@ -164,7 +173,7 @@ impl Store {
                         .is_some_and(|row| row.item.is_empty() && row.written_at == record.written_at)
                     && removals.insert(key.clone())
                 {
-                    changes.push(Change::Row { table: name.clone(), key, row: None });
+                    changes.push(Change::Row { table: Arc::clone(name), key, row: None });
                 }
             }
         }
@@ -175,13 +184,11 @@ impl Store {
     pub fn expire(&self, now: u64, at_most: usize) -> Vec<Change> {
         let mut plan = Plan::new(self, now);
         for (name, table) in &self.tables {
-            let Some(attribute) = table.schema().time_to_live() else { continue };
-            let over = |row: &Row| value::parsed::<u64>(&row.item, attribute).is_some_and(|end| end <= now);
-            let due = table.rows.iter().filter(|(key, row)| over(row) && !self.transactions.holds(name, key));
+            let due = table.expired(now).filter(|(key, _)| !self.transactions.holds(name, key));
             for (key, row) in due.take(at_most) {
                 let written_at = now.max(row.written_at + 1);
                 let removal = Row { item: Item::new(), written_at, region: self.region.clone() };
-                plan.row(table, key.clone(), table.schema().key_of(&row.item), removal);
+                plan.row(table, key.clone(), removal, |schema, _| schema.key_of(&row.item));
             }
         }
         plan.changes
@@ -192,7 +199,7 @@ impl Store {
         for change in changes {
             match change {
                 Change::Table(schema) => {
-                    self.tables.insert(schema.name().to_owned(), Table::new(schema));
+                    self.tables.insert(schema.shared_name(), Table::new(schema));
                 }
                 Change::Row { table, key, row } => {
                     if let Some(table) = self.tables.get_mut(&table) {
@@ -227,7 +234,7 @@ struct Plan<'a> {
     now: u64,
     changes: Vec<Change>,
     /// Records planned so far by table: their numbers follow those of the stream.
-    records: BTreeMap<String, u64>,
+    records: BTreeMap<Arc<str>, u64>,
 }
 
 impl<'a> Plan<'a> {
@@ -235,38 +242,55 @@ impl<'a> Plan<'a> {
         Plan { store, now, changes: Vec::new(), records: BTreeMap::new() }
     }
 
-    fn write(&mut self, write: &Write) -> Result<Written, Status> {
+    /// Plans a write. Items are moved and not copied, but for what was asked to be returned.
+    fn write(&mut self, write: Write, wanted: ReturnValues) -> Result<Written, Status> {
         let table = self.store.table(&write.table)?;
-        let existing = table.row(&write.key);
+        let key = write.key.clone();
+        let existing = table.row(&key);
         let before = existing.and_then(Row::held);
-        let effect = write.effect(table.schema(), before)?;
-        let item = match &effect {
-            Effect::Nothing => None,
-            Effect::Put(item) => Some(item.clone()),
-            Effect::Remove => Some(Item::new()),
+        let (item, removed) = match write.effect(table.schema(), before)? {
+            Effect::Nothing => (None, Item::new()),
+            Effect::Put(item) => (Some(item), Item::new()),
+            Effect::Remove(key) => (Some(Item::new()), key),
+        };
+        let bytes = before.map_or(0, value::size).max(item.as_ref().map_or(0, value::size));
+        let returned = match wanted {
+            ReturnValues::AllOld => before.cloned(),
+            ReturnValues::AllNew => item.clone(),
+            ReturnValues::None => None,
         };
         if let Some(item) = item {
             // Later than what is there, also when both come in the same nanosecond or another region's clock is ahead.
             let after = existing.map_or(0, |row| row.written_at + 1);
             let row = Row { item, written_at: self.now.max(after), region: self.store.region.clone() };
-            self.row(table, write.key.clone(), write.key_attributes().clone(), row);
+            self.row(table, key, row, |schema, row| match row.held() {
+                Some(item) => schema.key_of(item),
+                None => removed,
+            });
         }
-        Ok(Written { before: before.cloned(), effect })
+        Ok(Written { bytes, returned: returned.unwrap_or_default() })
     }
 
-    fn row(&mut self, table: &Table, key: RowKey, key_attributes: Item, row: Row) {
-        let name = table.schema().name().to_owned();
+    /// Plans that a key holds a row. Its attributes are asked for only if the table has a stream, which names them.
+    fn row(
+        &mut self,
+        table: &Table,
+        key: RowKey,
+        row: Row,
+        key_attributes: impl FnOnce(&TableSchema, &Row) -> Item,
+    ) {
+        let name = table.schema().shared_name();
         if table.schema().stream() {
-            let planned = self.records.entry(name.clone()).or_insert(0);
+            let planned = self.records.entry(Arc::clone(&name)).or_insert(0);
             let record = Record {
                 sequence_number: table.stream().next() + *planned,
-                key: key_attributes,
+                key: key_attributes(table.schema(), &row),
                 new_image: row.item.clone(),
                 written_at: row.written_at,
                 region: row.region.clone(),
             };
             *planned += 1;
-            self.changes.push(Change::Record { table: name.clone(), record });
+            self.changes.push(Change::Record { table: Arc::clone(&name), record });
         }
         let row = (table.schema().stream() || !row.item.is_empty()).then_some(row);
         self.changes.push(Change::Row { table: name, key, row });

@@ -1,6 +1,6 @@
 //! One table on one storage node: items in the order of their keys, and how they are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use eastfall_proto::dynamodb::sort_condition::Test;
@@ -40,6 +40,8 @@ pub struct Table {
     pub(super) rows: BTreeMap<RowKey, Row>,
     /// Rows that hold an item.
     items: usize,
+    /// Those whose time to live ends, by its end in nanoseconds.
+    endings: BTreeSet<(u64, RowKey)>,
     pub(super) stream: Stream,
 }
 
@@ -59,7 +61,7 @@ impl Row {
 impl Table {
     /// An empty table.
     pub fn new(schema: TableSchema) -> Self {
-        Table { schema, rows: BTreeMap::new(), items: 0, stream: Stream::default() }
+        Table { schema, rows: BTreeMap::new(), items: 0, endings: BTreeSet::new(), stream: Stream::default() }
     }
 
     /// How it names its items.
@@ -82,17 +84,41 @@ impl Table {
         self.row(key).and_then(Row::held)
     }
 
+    /// The rows whose time to live is over at a moment (nanoseconds), in the order in which it ended.
+    pub(super) fn expired(&self, now: u64) -> impl Iterator<Item = (&RowKey, &Row)> {
+        let over = self.endings.iter().take_while(move |(end, _)| *end <= now);
+        over.filter_map(|(_, key)| self.rows.get_key_value(key))
+    }
+
     /// Has a key hold this row.
     pub(super) fn put(&mut self, key: RowKey, row: Row) {
         self.items += usize::from(!row.item.is_empty());
+        let end = self.end_of(&row);
+        let mortal = self.schema.time_to_live().is_some().then(|| key.clone());
         let before = self.rows.insert(key, row);
-        self.items -= usize::from(before.is_some_and(|row| !row.item.is_empty()));
+        self.items -= usize::from(before.as_ref().is_some_and(|row| !row.item.is_empty()));
+        if let Some(key) = mortal {
+            self.forget_end(before, &key);
+            self.endings.extend(end.map(|end| (end, key)));
+        }
     }
 
     /// Has a key hold nothing, not even the memory of a removal.
     pub(super) fn remove(&mut self, key: &RowKey) {
         let before = self.rows.remove(key);
-        self.items -= usize::from(before.is_some_and(|row| !row.item.is_empty()));
+        self.items -= usize::from(before.as_ref().is_some_and(|row| !row.item.is_empty()));
+        self.forget_end(before, key);
+    }
+
+    fn forget_end(&mut self, before: Option<Row>, key: &RowKey) {
+        if let Some(end) = before.and_then(|row| self.end_of(&row)) {
+            self.endings.remove(&(end, key.clone()));
+        }
+    }
+
+    /// When a row's time to live ends.
+    fn end_of(&self, row: &Row) -> Option<u64> {
+        value::parsed(&row.item, self.schema.time_to_live()?)
     }
 
     /// How many items there are.

@@ -1,9 +1,13 @@
 //! One write of one item: what the four kinds of write have in common, so that single writes, batches and transactions
 //! all go the same way.
 
+use std::sync::Arc;
+
 use eastfall_proto::dynamodb::transact_write_item::Item as Kind;
 use eastfall_proto::dynamodb::write_request::Write as BatchKind;
-use eastfall_proto::dynamodb::{Condition, ReturnValues, TransactWriteItem, UpdateAction, WriteRequest};
+use eastfall_proto::dynamodb::{
+    Condition, Item as ItemMessage, TransactWriteItem, UpdateAction, WriteRequest,
+};
 use tonic::Status;
 
 use super::condition;
@@ -19,19 +23,19 @@ const ITEM_LIMIT: usize = 400 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
     /// The table.
-    pub table: String,
+    pub table: Arc<str>,
     /// The item's place in it.
     pub key: RowKey,
-    key_attributes: Item,
     condition: Option<Condition>,
     action: Action,
 }
 
+/// What is to be done; where the item itself does not say so, with the key as attributes.
 #[derive(Clone, Debug, PartialEq)]
 enum Action {
     Put(Item),
-    Update(Vec<UpdateAction>),
-    Delete,
+    Update(Item, Vec<UpdateAction>),
+    Delete(Item),
     Check,
 }
 
@@ -42,8 +46,8 @@ pub enum Effect {
     Nothing,
     /// The item is now this.
     Put(Item),
-    /// The item is gone.
-    Remove,
+    /// The item with this key is gone.
+    Remove(Item),
 }
 
 /// The name of the table that a write is about.
@@ -93,17 +97,17 @@ impl Write {
     /// `ValidationException` if the key does not fit the schema, or the item is too large.
     pub fn new(schema: &TableSchema, item: TransactWriteItem) -> Result<Write, Status> {
         let key = key_of(schema, &item)?;
-        let (key_attributes, condition, action) = match item.item {
-            Some(Kind::Put(put)) => (schema.key_of(&put.item), put.condition, Action::Put(put.item)),
-            Some(Kind::Update(update)) => (update.key, update.condition, Action::Update(update.actions)),
-            Some(Kind::Delete(delete)) => (delete.key, delete.condition, Action::Delete),
+        let (condition, action) = match item.item {
+            Some(Kind::Put(put)) => (put.condition, Action::Put(put.item)),
+            Some(Kind::Update(update)) => (update.condition, Action::Update(update.key, update.actions)),
+            Some(Kind::Delete(delete)) => (delete.condition, Action::Delete(delete.key)),
             Some(Kind::Check(check)) => {
                 let condition = check.condition.ok_or_else(|| validation("a check needs a condition"))?;
-                (check.key, Some(condition), Action::Check)
+                (Some(condition), Action::Check)
             }
             None => return Err(validation("a transaction's item says nothing")),
         };
-        Ok(Write { table: schema.name().to_owned(), key, key_attributes, condition, action })
+        Ok(Write { table: schema.shared_name(), key, condition, action })
     }
 
     /// A batch's write.
@@ -112,17 +116,30 @@ impl Write {
     /// `ValidationException` if the key does not fit the schema.
     pub fn of_batch(schema: &TableSchema, request: WriteRequest) -> Result<Write, Status> {
         let key = batch_key_of(schema, &request)?;
-        let (key_attributes, action) = match request.write {
-            Some(BatchKind::Put(item)) => (schema.key_of(&item.attributes), Action::Put(item.attributes)),
-            Some(BatchKind::Delete(key)) => (key.attributes, Action::Delete),
+        let action = match request.write {
+            Some(BatchKind::Put(item)) => Action::Put(item.attributes),
+            Some(BatchKind::Delete(key)) => Action::Delete(key.attributes),
             None => return Err(validation("a batch's request says nothing")),
         };
-        Ok(Write { table: schema.name().to_owned(), key, key_attributes, condition: None, action })
+        Ok(Write { table: schema.shared_name(), key, condition: None, action })
     }
 
-    /// The key, as attributes.
-    pub fn key_attributes(&self) -> &Item {
-        &self.key_attributes
+    /// The request that a batch's write was made of; nothing if it was made otherwise.
+    pub fn into_batch(self) -> Option<WriteRequest> {
+        let write = match self.action {
+            Action::Put(attributes) => BatchKind::Put(ItemMessage { attributes }),
+            Action::Delete(attributes) => BatchKind::Delete(ItemMessage { attributes }),
+            Action::Update(..) | Action::Check => return None,
+        };
+        Some(WriteRequest { table_name: self.table.as_ref().to_owned(), write: Some(write) })
+    }
+
+    /// The size of the item that it puts, in bytes as DynamoDB counts them.
+    pub fn put_size(&self) -> usize {
+        match &self.action {
+            Action::Put(item) => value::size(item),
+            Action::Update(..) | Action::Delete(_) | Action::Check => 0,
+        }
     }
 
     /// What it makes of the item that is there.
@@ -130,21 +147,21 @@ impl Write {
     /// # Errors
     /// `ConditionalCheckFailedException` if its condition does not hold, `ValidationException` if condition or update
     /// are malformed or the item becomes too large.
-    pub fn effect(&self, schema: &TableSchema, existing: Option<&Item>) -> Result<Effect, Status> {
+    pub fn effect(self, schema: &TableSchema, existing: Option<&Item>) -> Result<Effect, Status> {
         if let Some(condition) = &self.condition {
             let nothing = Item::new();
             if !condition::holds(condition, existing.unwrap_or(&nothing))? {
                 return Err(condition_failed());
             }
         }
-        let item = match &self.action {
+        let item = match self.action {
             Action::Check => return Ok(Effect::Nothing),
-            Action::Delete if existing.is_none() => return Ok(Effect::Nothing),
-            Action::Delete => return Ok(Effect::Remove),
-            Action::Put(item) => item.clone(),
-            Action::Update(actions) => {
-                let mut item = existing.unwrap_or(&self.key_attributes).clone();
-                update::apply(schema, actions, &mut item)?;
+            Action::Delete(_) if existing.is_none() => return Ok(Effect::Nothing),
+            Action::Delete(key) => return Ok(Effect::Remove(key)),
+            Action::Put(item) => item,
+            Action::Update(key, actions) => {
+                let mut item = existing.cloned().unwrap_or(key);
+                update::apply(schema, &actions, &mut item)?;
                 item
             }
         };
@@ -157,14 +174,5 @@ impl Write {
             }
             _ => Ok(Effect::Put(item)),
         }
-    }
-}
-
-/// What a write returns, of the item before and after.
-pub fn returned(wanted: ReturnValues, before: Option<&Item>, effect: &Effect) -> Item {
-    match (wanted, effect) {
-        (ReturnValues::AllOld, _) => before.cloned().unwrap_or_default(),
-        (ReturnValues::AllNew, Effect::Put(item)) => item.clone(),
-        _ => Item::new(),
     }
 }

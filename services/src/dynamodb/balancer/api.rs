@@ -27,7 +27,7 @@ impl Balancer {
             parts.entry(self.node_of_key(&table, &key)).or_default().push((position, item));
             places.push((table, key));
         }
-        distinct(&places)?;
+        distinct(places.iter().map(|(table, key)| (table.as_str(), key)))?;
         let expires = (self.world.now() + self.settings.get().transaction_timeout).as_nanos();
         let nodes = OnBehalf { balancer: self, context };
         transact(&nodes, &self.transaction_name(), parts, expires).await

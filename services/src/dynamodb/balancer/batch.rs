@@ -22,7 +22,7 @@ impl Balancer {
             places.push((request.table_name.clone(), key));
             parts.entry(node).or_default().push(request);
         }
-        distinct(&places)?;
+        distinct(places.iter().map(|(table, key)| (table.as_str(), key)))?;
         let writes = parts.into_iter().map(|(node, requests)| async move {
             let part = BatchWriteItemRequest { requests: requests.clone() };
             (requests, self.ask(context, node, &storage_api::BATCH_WRITE_ITEM, part).await)
@@ -47,7 +47,7 @@ impl Balancer {
             places.push((key.table_name.clone(), place));
             parts.entry(node).or_default().push(key);
         }
-        distinct(&places)?;
+        distinct(places.iter().map(|(table, key)| (table.as_str(), key)))?;
         let reads = parts.into_iter().map(|(node, keys)| async move {
             let part = BatchGetItemRequest { keys: keys.clone(), consistent_read: request.consistent_read };
             (keys, self.ask(context, node, &storage_api::BATCH_GET_ITEM, part).await)

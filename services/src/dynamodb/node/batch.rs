@@ -15,40 +15,25 @@ impl Node {
     ) -> Result<BatchWriteItemResponse, Status> {
         within(BATCH_WRITES, request.requests.len())?;
         let writes = self.read(|store| {
-            let write = |request: &WriteRequest| {
-                Write::of_batch(store.table(&request.table_name)?.schema(), request.clone())
-            };
-            request.requests.iter().map(write).collect::<Result<Vec<Write>, Status>>()
+            let write =
+                |request: WriteRequest| Write::of_batch(store.table(&request.table_name)?.schema(), request);
+            request.requests.into_iter().map(write).collect::<Result<Vec<Write>, Status>>()
         })?;
-        let places: Vec<_> = writes.iter().map(|write| (write.table.clone(), write.key.clone())).collect();
-        distinct(&places)?;
-        let mut unprocessed = BTreeSet::new();
-        let (mut admitted, mut positions) = (Vec::new(), Vec::new());
-        for (position, write) in writes.into_iter().enumerate() {
+        distinct(writes.iter().map(|write| (&*write.table, &write.key)))?;
+        let (mut admitted, mut left) = (Vec::new(), Vec::new());
+        for write in writes {
             let partition = self.partition(&write.table, &write.key);
             if self.admit(Unit::Write, partition).is_ok() {
-                let bytes = request.requests[position].write.as_ref().map_or(0, |write| match write {
-                    write_request::Write::Put(item) => size(&item.attributes),
-                    write_request::Write::Delete(_) => 0,
-                });
-                self.charge(Unit::Write, partition, write_cost(bytes));
+                self.charge(Unit::Write, partition, write_cost(write.put_size()));
                 admitted.push(write);
-                positions.push(position);
             } else {
-                unprocessed.insert(position);
+                left.push(write);
             }
         }
-        let refused = self.write(|store, now| Ok(store.write_each(now, &admitted))).await?;
-        for (index, status) in refused {
-            if status.code() == tonic::Code::InvalidArgument {
-                return Err(status);
-            }
-            unprocessed.insert(positions[index]);
-        }
-        let requests = request.requests.into_iter().enumerate();
-        let left =
-            requests.filter(|(position, _)| unprocessed.contains(position)).map(|(_, request)| request);
-        Ok(BatchWriteItemResponse { unprocessed_items: left.collect() })
+        left.extend(self.write(|store, now| store.write_each(now, admitted)).await?);
+        Ok(BatchWriteItemResponse {
+            unprocessed_items: left.into_iter().filter_map(Write::into_batch).collect(),
+        })
     }
 
     /// Reads up to 100 items. What was throttled comes back.

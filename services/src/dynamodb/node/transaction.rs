@@ -12,7 +12,7 @@ impl Node {
             };
             request.items.iter().map(place).collect::<Result<Vec<_>, Status>>()
         })?;
-        distinct(&places)?;
+        distinct(places.iter().map(|(table, key)| (&**table, key)))?;
         let partitions: Vec<u32> = places.iter().map(|(table, key)| self.partition(table, key)).collect();
         let throttled = partitions.iter().map(|partition| self.admit(Unit::Write, *partition).is_err());
         let reasons: Vec<String> = throttled

@@ -90,16 +90,17 @@ impl Store {
     fn read(&self, key: &[u8], value: &[u8]) -> Option<Change> {
         let (kind, rest) = key.split_first()?;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        let name = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(Arc::from);
         match *kind {
             TABLE => TableSchema::try_from(TableDescription::decode(value).ok()?).ok().map(Change::Table),
             ROW => {
                 let (table, rest) = part(rest)?;
                 let (partition, sort) = part(rest)?;
                 let key = RowKey { partition: partition.into(), sort: sort.into() };
-                Some(Change::Row { table: text(table)?, key, row: Some(Row::decode(value).ok()?) })
+                Some(Change::Row { table: name(table)?, key, row: Some(Row::decode(value).ok()?) })
             }
             RECORD => {
-                Some(Change::Record { table: text(part(rest)?.0)?, record: Record::decode(value).ok()? })
+                Some(Change::Record { table: name(part(rest)?.0)?, record: Record::decode(value).ok()? })
             }
             INTENT => {
                 let request = Some(PrepareRequest::decode(value).ok()?);

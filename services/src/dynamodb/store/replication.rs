@@ -39,11 +39,11 @@ impl Store {
         let mut plan = Plan::new(self, 0);
         let mut applied = 0;
         for (key, (record, row)) in newest {
-            if self.transactions.holds(table.schema().name(), &key) {
+            if self.transactions.holds(&table.schema().shared_name(), &key) {
                 return Err(error::conflict());
             }
             if table.row(&key).is_none_or(|existing| row.supersedes(existing)) {
-                plan.row(table, key, record.key.clone(), row);
+                plan.row(table, key, row, |_, _| record.key.clone());
                 applied += 1;
             }
         }

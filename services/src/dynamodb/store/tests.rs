@@ -73,7 +73,7 @@ impl Node {
 
     fn write(&mut self, now: u64, item: TransactWriteItem) -> Result<Written, Status> {
         let write = Write::new(self.store.table("leases")?.schema(), item)?;
-        let (changes, written) = self.store.write(now, &write)?;
+        let (changes, written) = self.store.write(now, write, ReturnValues::None)?;
         self.commit(changes);
         Ok(written)
     }

@@ -13,7 +13,7 @@ use eastfall_proto::dynamodb::Unfinished;
 pub(super) struct Ledger {
     intents: BTreeMap<String, Intent>,
     /// By table and key, the transaction that holds it.
-    locks: BTreeMap<(String, RowKey), String>,
+    locks: BTreeMap<(Arc<str>, RowKey), String>,
     /// Committed, decided here, and not known to be finished everywhere.
     decisions: BTreeMap<String, PrepareRequest>,
 }
@@ -26,8 +26,8 @@ struct Intent {
 
 impl Ledger {
     /// True if some transaction holds the item.
-    pub(super) fn holds(&self, table: &str, key: &RowKey) -> bool {
-        !self.locks.is_empty() && self.locks.contains_key(&(table.to_owned(), key.clone()))
+    pub(super) fn holds(&self, table: &Arc<str>, key: &RowKey) -> bool {
+        !self.locks.is_empty() && self.locks.contains_key(&(Arc::clone(table), key.clone()))
     }
 
     pub(super) fn set_decision(&mut self, transaction: String, request: Option<PrepareRequest>) {
@@ -57,7 +57,8 @@ impl Store {
             && let Ok(writes) = self.writes(&request)
         {
             for write in &writes {
-                self.transactions.locks.insert((write.table.clone(), write.key.clone()), transaction.clone());
+                let place = (Arc::clone(&write.table), write.key.clone());
+                self.transactions.locks.insert(place, transaction.clone());
             }
             self.transactions.intents.insert(transaction, Intent { request, writes });
         }
@@ -83,7 +84,7 @@ impl Store {
                 if self.transactions.holds(&write.table, &write.key) {
                     return Ok(error::TRANSACTION_CONFLICT);
                 }
-                plan.write(&write).map(|_| "")
+                plan.write(write, ReturnValues::None).map(|_| "")
             };
         let reasons: Vec<String> = request
             .items
@@ -154,7 +155,8 @@ impl Store {
         if commit {
             for write in &intent.writes {
                 // The items have been held since the conditions were checked, so they hold still.
-                plan.write(write).map_err(|status| error::internal(status.message()))?;
+                let written = plan.write(write.clone(), ReturnValues::None);
+                written.map_err(|status| error::internal(status.message()))?;
             }
         }
         plan.changes.push(Change::Intent { transaction: transaction.to_owned(), request: None });

@@ -4,8 +4,11 @@
 //! was chosen is listed here, with the outcomes that it was chosen by (or what it was taken from instead), and there must
 //! be fewer of the former than of published outcomes. `eastfall sweep` moves each and shows what moves with it.
 
+use std::collections::BTreeMap;
+
 use eastfall_topology::{Problems, Setting, Source};
 
+use crate::expect::Window;
 use crate::reader::{Fields, Located, Origin, Reading, sound};
 use crate::reference::{FactKind, Reference};
 
@@ -146,15 +149,22 @@ fn parameter(mut fields: Fields<'_, '_>, reference: Option<&Reference>) -> Optio
     Some(Parameter { path: path.value, value: value.value, ground: ground?, range: range?, why, origin })
 }
 
-/// Notes what is no published outcome.
+/// Notes what is no published outcome: a milestone, or an end of an impact window, as the score calls it.
 fn known(fields: &Fields<'_, '_>, meets: &Located<Vec<String>>, reference: Option<&Reference>) {
     let Some(reference) = reference else { return };
-    let outcomes = || reference.facts.iter().filter(|fact| fact.kind == FactKind::Outcome);
-    for id in &meets.value {
-        if !outcomes().any(|fact| fact.id == *id) {
-            let ids = outcomes().map(|fact| fact.id.as_str());
-            fields.note(meets.origin.unknown("outcome of the reference", id, ids));
-        }
+    let milestones = reference.facts.iter().filter(|fact| fact.kind == FactKind::Outcome);
+    let mut outcomes: Vec<String> = milestones.map(|fact| fact.id.clone()).collect();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for window in reference.windows.iter().filter(|window| window.from.is_some() || window.to.is_some()) {
+        let number = seen.entry(&window.system).or_default();
+        *number += 1;
+        let name = Window::name(&window.system, *number);
+        outcomes.extend(window.from.map(|_| format!("{name} opens")));
+        outcomes.extend(window.to.map(|_| format!("{name} closes")));
+    }
+    for id in meets.value.iter().filter(|id| !outcomes.contains(id)) {
+        let ids = outcomes.iter().map(String::as_str);
+        fields.note(meets.origin.unknown("outcome of the reference", id, ids));
     }
 }
 

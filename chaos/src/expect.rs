@@ -83,6 +83,14 @@ pub struct Window {
     pub what: Option<String>,
 }
 
+impl Window {
+    /// What the ends of a system's window, counted from 1, are called among outcomes: the system, from the second window on
+    /// with its number, and which end.
+    pub fn name(system: &str, number: usize) -> String {
+        if number > 1 { format!("{system} #{number}") } else { system.to_owned() }
+    }
+}
+
 /// How the impact windows of one system are recognised: by a condition of its own instead of its customers' errors.
 ///
 /// A published window may end with something else than the last error (automation that is switched on again), and a

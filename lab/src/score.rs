@@ -14,6 +14,7 @@ mod svg;
 mod tests;
 mod text;
 
+use eastfall_chaos::expect::Window;
 use eastfall_topology::time::Span;
 use serde::Serialize;
 
@@ -326,7 +327,7 @@ impl Point {
 impl WindowRow {
     /// The system; with its number from the second window on.
     pub fn name(&self) -> String {
-        if self.number > 1 { format!("{} #{}", self.system, self.number) } else { self.system.clone() }
+        Window::name(&self.system, self.number)
     }
 }
 

@@ -63,8 +63,8 @@ impl Heat {
         }
     }
 
-    /// Of a run whose logs are on disk, by edge. What one log holds is large, so they are read one after the other: each
-    /// for itself, and those of a system once more together.
+    /// Of a run whose logs are on disk, by edge. What one log holds is large, so they are read one after the other. An edge
+    /// counts for one system at most.
     ///
     /// # Errors
     /// If a log can't be read.
@@ -74,21 +74,20 @@ impl Heat {
         mut log: impl FnMut(&EdgeKey) -> Result<Vec<Whole>, E>,
     ) -> Result<Heat, E> {
         let mut heat = Heat::new(layout);
+        let mut systems: BTreeMap<(&str, Moment, Moment), Histograms> = BTreeMap::new();
         for edge @ (caller, callee) in edges {
+            let system = heat.systems.iter().find(|(_, parts)| parts.contains(edge));
             for Whole { from, to, histograms } in log(edge)? {
                 heat.rows.push((format!("{caller}->{callee}"), HeatRow::of(from, to, &histograms)));
-            }
-        }
-        for (name, parts) in &heat.systems {
-            let mut all: BTreeMap<(Moment, Moment), Histograms> = BTreeMap::new();
-            for edge in parts.iter().filter(|edge| edges.contains(edge)) {
-                for Whole { from, to, histograms } in log(edge)? {
-                    all.entry((from, to)).or_default().merge(&histograms);
+                if let Some((name, _)) = system {
+                    systems.entry((name, from, to)).or_default().merge(&histograms);
                 }
             }
-            heat.rows
-                .extend(all.iter().map(|((from, to), all)| (name.clone(), HeatRow::of(*from, *to, all))));
         }
+        let row = |((name, from, to), all): (&(&str, Moment, Moment), &Histograms)| {
+            ((*name).to_owned(), HeatRow::of(*from, *to, all))
+        };
+        heat.rows.extend(systems.iter().map(row));
         heat.rows.sort_by(|(_, one), (_, other)| one.from.total_cmp(&other.from));
         Ok(heat)
     }

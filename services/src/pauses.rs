@@ -23,6 +23,8 @@ pub(crate) struct Lengths {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Pauses {
     failures: u32,
+    /// Who asked after pauses and was answered, in a row.
+    successes: u32,
     until: Moment,
 }
 
@@ -46,6 +48,7 @@ impl Pauses {
     pub(crate) fn failed(&mut self, leave: Leave, now: Moment, lengths: &Lengths, rng: &mut Rng) {
         if leave.0 == self.failures {
             self.failures = self.failures.saturating_add(1);
+            self.successes = 0;
             self.until = now + self.pause(lengths, rng);
         }
     }
@@ -55,11 +58,13 @@ impl Pauses {
         *self = Pauses::default();
     }
 
-    /// It worked once: the next may ask at once, and if that fails the pause is as long as before. So one lucky call among
-    /// many that fail sends nobody else.
-    pub(crate) fn worked(&mut self) {
-        self.failures = self.failures.saturating_sub(1);
-        self.until = Moment::START;
+    /// It worked once: all may ask after so many in a row, each after a pause. So one lucky call among many that fail sends
+    /// nobody else.
+    pub(crate) fn worked(&mut self, needed: u32) {
+        self.successes = self.successes.saturating_add(1);
+        if self.successes >= needed {
+            self.over();
+        }
     }
 
     fn pause(&self, lengths: &Lengths, rng: &mut Rng) -> Span {
@@ -99,20 +104,24 @@ mod tests {
     }
 
     #[test]
-    fn after_one_success_the_next_failure_pauses_as_long_as_before() {
-        let (mut pauses, mut rng) = (Pauses { failures: 4, until: at(10) }, stream(1, "pauses"));
-        assert!(pauses.leave(at(10), &LENGTHS, &mut rng).is_some(), "the pause is over");
-        pauses.worked();
-        let next = pauses.leave(at(10), &LENGTHS, &mut rng).expect("at once");
-        assert_eq!(pauses.leave(at(10), &LENGTHS, &mut rng), None, "but one alone");
-        pauses.failed(next, at(10), &LENGTHS, &mut rng);
-        assert_eq!(pauses.failures, 4, "as before");
-        (0..4).for_each(|_| pauses.worked());
+    fn all_may_ask_after_as_many_successes_in_a_row_as_are_needed() {
+        let (mut pauses, mut rng) = (Pauses { failures: 9, ..Pauses::default() }, stream(1, "pauses"));
+        let mut now = at(0);
+        // Two successes, a failure, and two more are not three in a row.
+        for works in [true, true, false, true, true] {
+            let leave = pauses.leave(now, &LENGTHS, &mut rng).expect("the pause is over");
+            assert_eq!(pauses.leave(now, &LENGTHS, &mut rng), None, "one asks for all");
+            match works {
+                true => pauses.worked(3),
+                false => pauses.failed(leave, now, &LENGTHS, &mut rng),
+            }
+            assert_eq!(pauses.leave(now, &LENGTHS, &mut rng), None, "the next asks after a pause");
+            now = pauses.until;
+        }
+        assert!(pauses.leave(now, &LENGTHS, &mut rng).is_some(), "the pause is over");
+        pauses.worked(3);
         for _ in 0..3 {
-            assert!(
-                pauses.leave(at(10), &LENGTHS, &mut rng).is_some(),
-                "all may ask once enough have worked"
-            );
+            assert!(pauses.leave(now, &LENGTHS, &mut rng).is_some(), "all may ask");
         }
     }
 

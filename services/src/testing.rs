@@ -80,6 +80,18 @@ impl Lab {
         })
     }
 
+    /// The last value of a gauge of one service, of several that have one of that name.
+    pub(crate) fn last_of(&self, service: &str, name: &str) -> Option<f64> {
+        let reports = self.reports.lock().expect("reports");
+        let mut readings = reports.iter().rev().filter_map(|report| match report {
+            Report::Sample(sample) if &*sample.service == service => {
+                sample.readings.iter().find(|reading| &*reading.name == name)
+            }
+            _ => None,
+        });
+        readings.next().map(|reading| reading.value)
+    }
+
     /// Forgets what was recorded up to now.
     pub(crate) fn forget(&self) {
         self.reports.lock().expect("reports").clear();

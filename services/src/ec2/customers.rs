@@ -31,6 +31,9 @@ eastfall_topology::params! {
         /// How long an instance is wanted, from the wish on (assumption: groups that scale with the day keep one for an hour
         /// or so). A wish that could not be met in that time is given up.
         lifetime: Distribution = { distribution = "exponential", mean = "1h" };
+        /// While instances that are wanted can't be had, one whose time is over is kept until another has come (textbook: who
+        /// renews a fleet launches first and terminates after). Off: groups shrink in an outage as they would have anyway.
+        replace_first: bool = false;
         /// How often an instance is described while it lives (assumption).
         describe_every: Span = "10m", range "1s"..="365d";
         /// How often an instance gets other interfaces or security groups while it runs, on average; `none`: never
@@ -102,6 +105,22 @@ struct Tally {
     missing: u64,
     /// Instances that are there.
     there: u64,
+    /// Of these, such whose time is over and that wait for another to come.
+    overdue: u64,
+    /// How many of them may go, for others have come.
+    replacements: u64,
+}
+
+impl Tally {
+    /// Whether an instance whose time is over may go.
+    fn may_go(&mut self) -> bool {
+        let goes = self.missing == 0 || self.replacements > 0;
+        if goes {
+            self.overdue -= 1;
+            self.replacements = self.replacements.saturating_sub(1);
+        }
+        goes
+    }
 }
 
 impl Groups {
@@ -168,7 +187,10 @@ impl Groups {
             let launched = groups.launch(&client, intended, until, &name).await;
             groups.change(|tally| {
                 tally.missing -= 1;
-                tally.there += u64::from(launched.is_some());
+                if launched.is_some() {
+                    tally.there += 1;
+                    tally.replacements += u64::from(tally.overdue > tally.replacements);
+                }
             });
             let Some(id) = launched else { return };
             let behind = balancers.and_then(|balancers| Some((balancers, groups.balancer(&mut luck)?)));
@@ -176,6 +198,7 @@ impl Groups {
                 groups.until_done(|| balancers.register(name, vec![id.clone()])).await;
             }
             groups.live(&client, &id, until, &mut luck).await;
+            groups.until_replaced().await;
             if let Some((balancers, name)) = &behind {
                 groups.until_done(|| balancers.deregister(name, vec![id.clone()])).await;
             }
@@ -233,6 +256,17 @@ impl Groups {
             }
         }
         clock.sleep_until(end).await;
+    }
+
+    /// Waits until an instance whose time is over may go, if groups renew in that order.
+    async fn until_replaced(&self) {
+        if !self.settings.get().replace_first {
+            return;
+        }
+        self.change(|tally| tally.overdue += 1);
+        while !self.change(Tally::may_go) {
+            self.world.sleep(self.settings.get().try_again).await;
+        }
     }
 
     /// When the next wish for a change comes: changes of one instance are independent of each other.

@@ -143,6 +143,26 @@ fn launches_above_the_throttle_exceed_the_request_limit() {
 }
 
 #[test]
+fn groups_that_replace_first_keep_what_they_have_while_launches_fail() {
+    for (replace_first, kept) in [(true, true), (false, false)] {
+        let people =
+            format!("rate = 0.1\nlifetime = \"1m\"\ntry-again = \"10s\"\nreplace-first = {replace_first}");
+        let lab = Lab::start(&REGION.replace("rate = 0.0", &people), 1);
+        lab.run_for(Span::from_mins(8));
+        let there = || lab.last_of("people", "instances").expect("a gauge");
+        let before = there();
+        assert!((2.0..12.0).contains(&before), "{before} of six on average");
+        lab.set("service.ec2.launch-burst", "1");
+        lab.set("service.ec2.launch-rate", "0.0001");
+        lab.run_for(Span::from_mins(3));
+        assert_eq!(there() >= before, kept, "replace-first {replace_first}: {} of {before}", there());
+        lab.set("service.ec2.launch-rate", "\"none\"");
+        lab.run_for(Span::from_mins(3));
+        assert!(there() < 14.0, "replace-first {replace_first}: {} once launches work again", there());
+    }
+}
+
+#[test]
 fn without_the_store_the_api_fails_leases_run_out_and_what_runs_goes_on() {
     let lab = Lab::start(REGION, 1);
     let instance = lab.launch(1, "").expect("there is room").remove(0);

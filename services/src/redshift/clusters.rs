@@ -21,6 +21,7 @@ use eastfall_proto::redshift::redshift_clusters_server::RedshiftClusters;
 use eastfall_proto::redshift::*;
 use eastfall_topology::{Distribution, Moment, Span, Word as _, words};
 use rand::RngExt as _;
+use rand::seq::SliceRandom as _;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
@@ -84,9 +85,12 @@ eastfall_topology::params! {
         restore: Distribution = { distribution = "log-normal", median = "140m", sigma = 0.25 };
         /// The first pause of all workflows after a launch that failed; it doubles (assumption).
         launch_pause: Span = "1m", range "1s"..="1d";
-        /// The longest such pause. Inferred: launches were sound at 13:50 and Redshift's at 14:46, so a closed gate was tried
-        /// seldom.
-        launch_pause_max: Span = "3h", range "1s"..="7d";
+        /// The longest such pause. With `launch-probes` chosen against 14:46: launches were sound at 13:50
+        /// (docs/model/redshift.md).
+        launch_pause_max: Span = "24m", range "1s"..="7d";
+        /// How many tries in a row have to work, each after a pause, before all workflows launch again (inferred: under the
+        /// throttle one launch in ten worked, and nobody was sent by that).
+        launch_probes: u32 = 3, range 1..=1000;
         /// How long the network may take to know the way to a new instance (assumption); after that it is given back and
         /// counts as not launched.
         reachable_within: Span = "15m", range "0s"..="1d";
@@ -146,12 +150,18 @@ async fn start(world: World) -> Result<(), StartError> {
     let params = settings.get();
     let disk = world.disk("nodes").await?;
     let mut rng = world.rng("workflows");
-    // A run begins in the middle of the nodes' life: their credentials end at any time of the next hours.
-    let mut nodes: Vec<Node> = (0..params.clusters * params.nodes)
-        .map(|_| {
+    // A run begins in the middle of the nodes' life: their credentials end at any time of the next hours. The times are
+    // spread evenly and dealt out by chance, since these nodes stand for the many that a region has.
+    let mut turns: Vec<u32> = (0..params.clusters * params.nodes).collect();
+    turns.shuffle(&mut rng);
+    let count = turns.len() as f64;
+    let mut nodes: Vec<Node> = turns
+        .into_iter()
+        .map(|turn| {
             // None is about to end: it would have been renewed before.
             let left = params.credentials.saturating_sub(params.renew_before);
-            Node::serving(None, world.now() + params.renew_before + left.mul_f64(rng.random()))
+            let share = (f64::from(turn) + rng.random::<f64>()) / count;
+            Node::serving(None, world.now() + params.renew_before + left.mul_f64(share))
         })
         .collect();
     for (key, value) in disk.load()? {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use eastfall_topology::{Moment, Span};
+use futures_util::future::join_all;
 use tonic::Code;
 
 use super::workers::Worker;
@@ -18,7 +19,6 @@ impl Fleet {
     pub(super) async fn keep_scaled(self: Arc<Self>) {
         self.world.clock().sleep_until(Moment::START + self.settings.get().start_delay).await;
         let mut too_many_since = None;
-        let mut launches = 0_u64;
         loop {
             self.decide();
             self.await_reachable().await;
@@ -29,14 +29,8 @@ impl Fleet {
             if missing >= 0 {
                 too_many_since = None;
             }
-            // One after the other, and no further in this round when one fails: EC2 said that there is no room.
-            for _ in 0..missing.max(0) {
-                launches += 1;
-                let (name, now) = (&self.world.instance().name, self.world.now().as_nanos());
-                if !self.launch(&format!("{name}/{now}/{launches}")).await {
-                    break;
-                }
-            }
+            let next = self.world.now() + self.settings.get().scale_every;
+            self.launch_missing(missing.max(0)).await;
             if missing < 0 {
                 let since = *too_many_since.get_or_insert(self.world.now());
                 if self.world.now().since(since) >= self.settings.get().scale_in_after
@@ -47,7 +41,7 @@ impl Fleet {
                 }
             }
             self.say();
-            self.world.sleep(self.settings.get().scale_every).await;
+            self.world.clock().sleep_until(next).await;
         }
     }
 
@@ -70,13 +64,25 @@ impl Fleet {
         };
     }
 
-    /// Launches one worker; false if EC2 refused.
-    async fn launch(&self, token: &str) -> bool {
+    /// Tries to launch so many, each for itself, spread over the time until the next look: a burst would find one launch left
+    /// in a throttle's bucket, or none.
+    async fn launch_missing(&self, count: i64) {
+        let (name, now) = (&self.world.instance().name, self.world.now().as_nanos());
+        let every = self.settings.get().scale_every;
+        let tries = (0..count).map(|wish| async move {
+            self.world.sleep(every.mul_f64(wish as f64 / count as f64)).await;
+            self.launch(&format!("{name}/{now}/{wish}")).await;
+        });
+        join_all(tries).await;
+    }
+
+    /// Launches one worker, unless EC2 refuses.
+    async fn launch(&self, token: &str) {
         let instance = match self.ec2.launch(None, token).await {
             Ok(instance) => instance,
             Err(_) => {
                 self.world.record().count(LAUNCHES_FAILED, 1);
-                return false;
+                return;
             }
         };
         self.world.record().count(LAUNCHES, 1);
@@ -86,13 +92,12 @@ impl Fleet {
             let fields = [("instance", id.clone()), ("reason", error.to_string())];
             self.world.record().event("lambda.worker-not-written", &fields);
             self.terminate(id);
-            return false;
+            return;
         }
         let worker = Worker::launched(instance.reachable);
         self.state().workers.add(id.clone(), worker);
         // Before it can be reached: that is what makes checks of new workers fail while the network lags behind.
         self.register(&id).await;
-        true
     }
 
     /// Looks whether workers that were launched can be reached by now.

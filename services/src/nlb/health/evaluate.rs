@@ -25,7 +25,8 @@ impl Health {
             .collect();
         let mut late = 0;
         for member in state.members.values_mut() {
-            if member.verdict.look_at_the_clock(now, settings.stale_after) {
+            // Without failover nobody acts on lateness, so nobody is looked at again for it.
+            if settings.failover && member.verdict.look_at_the_clock(now, settings.stale_after) {
                 state.checkers[member.zone].add_change(now);
                 self.world.record().count("verdicts-changed", 1);
             }

@@ -1,8 +1,8 @@
 //! The replacement of a node, step by step: a new instance that can be reached, the node's data on it, credentials.
 //!
-//! Launches share one gate: after one that failed, workflows stop asking, and after each pause one of them tries for all. A
-//! gate closed for hours opens up to its longest pause late, which is why launches that worked again at 13:50 were
-//! noticed at 14:46.
+//! Launches share one gate: after one that failed, workflows stop asking, and after each pause one of them tries for all. The
+//! gate opens once several tries in a row have worked, as a breaker does that is half open: which is why launches that
+//! worked again at 13:50 were made use of at 14:46 only.
 
 use eastfall_fabric::distribution::draw;
 use rand::RngExt as _;
@@ -93,7 +93,8 @@ impl Fleet {
             };
             match self.try_launch(number).await {
                 Ok(instance) => {
-                    self.state().launches.worked();
+                    let needed = self.settings.get().launch_probes;
+                    self.state().launches.worked(needed);
                     self.world.record().count(LAUNCHED, 1);
                     return instance;
                 }

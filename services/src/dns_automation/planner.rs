@@ -37,7 +37,8 @@ params! {
         first_plan: u64 = 55, range 1..=1000000000;
         /// A balancer that has not answered by then is left out of the plan (assumption).
         probe_timeout: Span = "2s", range "10ms"..="1m";
-        /// The public regional endpoint: all balancers. It is first in every plan, so first in every pass (inferred).
+        /// The public regional endpoint: all balancers. It is last in every plan and so in every pass: who is slow with the
+        /// others comes to it late (inferred).
         regional: String = "dynamodb.us-east-1.amazonaws.com";
         /// Dual-stack endpoints: A and AAAA records.
         dual_stack: Vec<String> = ["dynamodb.us-east-1.api.aws"];
@@ -56,7 +57,7 @@ params! {
 }
 
 impl PlannerParams {
-    /// The endpoints, the regional one first.
+    /// The endpoints, the regional one last.
     fn endpoints(&self) -> Vec<Endpoint> {
         let share = |kind: &str| self.shares.get(kind).copied().unwrap_or(1.0);
         let regional = Endpoint { name: self.regional.clone(), dual_stack: false, share: 1.0 };
@@ -73,7 +74,7 @@ impl PlannerParams {
                 share: share(kind),
             })
         });
-        std::iter::once(regional).chain(others).collect()
+        others.chain(std::iter::once(regional)).collect()
     }
 }
 

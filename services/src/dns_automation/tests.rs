@@ -172,8 +172,8 @@ fn the_trigger_empties_the_endpoint_near_the_published_moment_in_nearly_every_ru
             continue;
         };
         assert!((DELAY_ENDS..DELAY_ENDS + 1.0).contains(&minute), "seed {seed}: at minute {minute}");
-        let stuck = night.of_kind("dns.stuck").find(|event| event.fields["endpoint"] == REGIONAL);
-        let reason = &stuck.expect("the automation is stuck").fields["reason"];
+        // At the first endpoint of a pass that has lost its tree; the regional one is the last of them.
+        let reason = &night.of_kind("dns.stuck").next().expect("the automation is stuck").fields["reason"];
         assert!(reason.contains("does not exist"), "the record store refuses: {reason}");
     }
     assert!(missed.len() * 100 <= seeds as usize * 5, "{} of {seeds} runs: {missed:#?}", missed.len());

@@ -31,8 +31,9 @@ eastfall_topology::params! {
         /// How long an instance is wanted, from the wish on (assumption: groups that scale with the day keep one for an hour
         /// or so). A wish that could not be met in that time is given up.
         lifetime: Distribution = { distribution = "exponential", mean = "1h" };
-        /// While instances that are wanted can't be had, one whose time is over is kept until another has come (textbook: who
-        /// renews a fleet launches first and terminates after). Off: groups shrink in an outage as they would have anyway.
+        /// An instance whose time is over is kept until another has come after it (textbook: who renews a fleet launches
+        /// first and terminates after). Such groups grow with the day and don't shrink. Off: they shrink in an outage as
+        /// they would have anyway.
         replace_first: bool = false;
         /// How often an instance is described while it lives (assumption).
         describe_every: Span = "10m", range "1s"..="365d";
@@ -109,18 +110,6 @@ struct Tally {
     overdue: u64,
     /// How many of them may go, for others have come.
     replacements: u64,
-}
-
-impl Tally {
-    /// Whether an instance whose time is over may go.
-    fn may_go(&mut self) -> bool {
-        let goes = self.missing == 0 || self.replacements > 0;
-        if goes {
-            self.overdue -= 1;
-            self.replacements = self.replacements.saturating_sub(1);
-        }
-        goes
-    }
 }
 
 impl Groups {
@@ -258,15 +247,19 @@ impl Groups {
         clock.sleep_until(end).await;
     }
 
-    /// Waits until an instance whose time is over may go, if groups renew in that order.
+    /// Waits until another instance has come for one whose time is over, if groups renew in that order.
     async fn until_replaced(&self) {
         if !self.settings.get().replace_first {
             return;
         }
         self.change(|tally| tally.overdue += 1);
-        while !self.change(Tally::may_go) {
+        while self.settings.get().replace_first && self.change(|tally| tally.replacements == 0) {
             self.world.sleep(self.settings.get().try_again).await;
         }
+        self.change(|tally| {
+            tally.overdue -= 1;
+            tally.replacements = tally.replacements.saturating_sub(1);
+        });
     }
 
     /// When the next wish for a change comes: changes of one instance are independent of each other.

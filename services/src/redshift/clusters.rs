@@ -87,10 +87,10 @@ eastfall_topology::params! {
         launch_pause: Span = "1m", range "1s"..="1d";
         /// The longest such pause. With `launch-probes` chosen against 14:46: launches were sound at 13:50
         /// (docs/model/redshift.md).
-        launch_pause_max: Span = "24m", range "1s"..="7d";
+        launch_pause_max: Span = "19m", range "1s"..="7d";
         /// How many tries in a row have to work, each after a pause, before all workflows launch again (inferred: under the
         /// throttle one launch in ten worked, and nobody was sent by that).
-        launch_probes: u32 = 3, range 1..=1000;
+        launch_probes: u32 = 4, range 1..=1000;
         /// How long the network may take to know the way to a new instance (assumption); after that it is given back and
         /// counts as not launched.
         reachable_within: Span = "15m", range "0s"..="1d";
@@ -150,20 +150,23 @@ async fn start(world: World) -> Result<(), StartError> {
     let params = settings.get();
     let disk = world.disk("nodes").await?;
     let mut rng = world.rng("workflows");
-    // A run begins in the middle of the nodes' life: their credentials end at any time of the next hours. The times are
-    // spread evenly and dealt out by chance, since these nodes stand for the many that a region has.
-    let mut turns: Vec<u32> = (0..params.clusters * params.nodes).collect();
+    // A run begins in the middle of the nodes' life: their credentials end at any time of the next hours, those of a cluster
+    // in turn. The times are spread evenly and dealt out by chance, since these clusters stand for the many of a region.
+    let mut turns: Vec<u32> = (0..params.clusters).collect();
     turns.shuffle(&mut rng);
-    let count = turns.len() as f64;
-    let mut nodes: Vec<Node> = turns
-        .into_iter()
-        .map(|turn| {
-            // None is about to end: it would have been renewed before.
-            let left = params.credentials.saturating_sub(params.renew_before);
-            let share = (f64::from(turn) + rng.random::<f64>()) / count;
-            Node::serving(None, world.now() + params.renew_before + left.mul_f64(share))
-        })
+    // None is about to end: it would have been renewed before.
+    let left = params.credentials.saturating_sub(params.renew_before);
+    let mut expires = |turn: u32, node: u32| {
+        let cluster = (f64::from(turn) + rng.random::<f64>()) / f64::from(params.clusters);
+        let share = (cluster + f64::from(node) / f64::from(params.nodes)).fract();
+        world.now() + params.renew_before + left.mul_f64(share)
+    };
+    let times: Vec<Moment> = turns
+        .iter()
+        .flat_map(|turn| (0..params.nodes).map(|node| (*turn, node)))
+        .map(|(turn, node)| expires(turn, node))
         .collect();
+    let mut nodes: Vec<Node> = times.into_iter().map(|expires| Node::serving(None, expires)).collect();
     for (key, value) in disk.load()? {
         let number = key.try_into().map(u32::from_be_bytes).map_err(|_| "a node's key on disk is damaged")?;
         if let Some(slot) = nodes.get_mut(number as usize) {

@@ -1,9 +1,11 @@
 //! What the droplets of a zone know of themselves: leases, what runs, and who can be reached. No waiting in here.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use eastfall_topology::Moment;
+use foldhash::fast::FixedState;
+use indexmap::IndexMap;
 
 /// An instance that runs.
 pub(super) struct Running {
@@ -18,7 +20,8 @@ pub(super) struct State {
     pub(super) until: Vec<Moment>,
     /// How many instances each one runs.
     pub(super) used: Vec<u32>,
-    pub(super) running: BTreeMap<String, Running>,
+    /// Looked up for every packet.
+    pub(super) running: IndexMap<String, Running, FixedState>,
     pub(super) leased: usize,
     /// Ends of leases to come, each with the droplets it may be the end for.
     pub(super) expiries: BinaryHeap<Reverse<(Moment, Vec<u32>)>>,
@@ -29,7 +32,7 @@ impl State {
         State {
             until: vec![Moment::START; count],
             used: vec![0; count],
-            running: BTreeMap::new(),
+            running: IndexMap::default(),
             leased: 0,
             expiries: BinaryHeap::new(),
         }
@@ -76,7 +79,7 @@ impl State {
     /// It no longer does.
     pub(super) fn take(&mut self, droplet: u32, instance: &str) {
         if self.runs_on(droplet, instance) {
-            self.running.remove(instance);
+            self.running.swap_remove(instance);
             self.used[droplet as usize] -= 1;
         }
     }

@@ -45,6 +45,7 @@ workflows = 2
 restore = "5m"
 launch-pause = "1m"
 launch-pause-max = "20m"
+launch-probes = 1
 start-delay = "1m"
 calls.db = { endpoint = "db.test" }
 calls.sts = {}

@@ -66,9 +66,10 @@ fn an_empty_answer_fails_new_connections_at_once_and_open_ones_as_they_are_recyc
     let serverless = NIGHT.answered(SERVERLESS, seconds(20), repaired);
     assert_eq!(serverless, 0.0, "a connection for every request: all fail");
     let first = NIGHT.answered(WEB, emptied, seconds(20));
-    assert!(first > 0.5, "most connections of 60s are still open: {first}");
+    // A host asks once a minute at this hour, so about half of the requests come within a connection's 60 s.
+    assert!(first > 0.3, "many connections of 60s are still open: {first}");
     let middle = NIGHT.answered(WEB, seconds(30), seconds(60));
-    assert!((0.02..0.9).contains(&middle), "they are recycled one after another: {middle}");
+    assert!((0.02..first).contains(&middle), "they are recycled one after another: {middle} after {first}");
     assert_eq!(NIGHT.answered(WEB, seconds(90), repaired), 0.0, "the last is gone");
     assert_eq!(NIGHT.answered(PINNED, emptied, repaired), 1.0, "DynamoDB itself is well all the time");
     let pinned = &NIGHT.summary.edges[PINNED];

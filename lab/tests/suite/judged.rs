@@ -17,7 +17,7 @@ use crate::support::{incident, run_into, scratch};
 /// A fiftieth of the region, from the trigger to the end of the blackout.
 static BLACKOUT: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = scratch();
-    run_into(folder.path(), &incident(), "--load 0.02 --until 03:00 --seed 1");
+    run_into(folder.path(), &incident(), "--until 03:00 --seed 1");
     folder
 });
 

@@ -61,6 +61,9 @@ eastfall_topology::params! {
         clusters: u32 = 120, range 1..=100000, scaled by load;
         /// Nodes of a cluster (assumption: a few). Read at start only.
         nodes: u32 = 4, range 1..=100;
+        /// What nodes run on when the run begins is launched then. Off: it is among the instances of before, which no droplet's
+        /// room counts; a region of many clusters has no time to tell its network of all of them before anything breaks.
+        launch_first: bool = true;
         /// How long a node's credentials last. STS gives 15 minutes to 12 hours (published); the longest is taken, since the
         /// queue was still growing seven hours after the last good renewal (inferred: what was renewed just before the
         /// blackout ends this much later).
@@ -245,7 +248,9 @@ impl Fleet {
         let schemas = [&*format!("{CLUSTERS}({CLUSTER_KEY})"), &*format!("{NODES}(node)")];
         self.tables.prepare(&self.world, &schemas).await;
         self.world.clock().sleep_until(Moment::START + self.settings.get().start_delay).await;
-        self.launch_first();
+        if self.settings.get().launch_first {
+            self.launch_first();
+        }
         loop {
             self.look().await;
             self.world.sleep(LOOK).await;

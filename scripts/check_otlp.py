@@ -16,6 +16,8 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 program, work = sys.argv[1], pathlib.Path(sys.argv[2])
 FAULT = "latency 2s on customers-web->dynamodb for 30m"
+# So that somebody tries again: half of what these customers ask fails, and their SDK makes three attempts.
+ERRORS = "error unavailable 50% on customers-serverless->dynamodb for 60m"
 FLEET = [
     program, "up", "scenarios/2025-10-20.toml", "--headless", "--speed", "60", "--load", "0.02", "--trace-ratio", "0.2",
     "--without", "dns.enactor-delayed", "--metrics", "127.0.0.1:0", "--out", str(work / "run"),
@@ -132,6 +134,7 @@ try:
     subprocess.run([program, "inject", *FAULT.split()], check=True)
     span = wait_for("a fault is on the attempt that met it", faulty, 60)
     say(f"an attempt of {span.service} at {span.name} {span.attributes['eastfall.fault']}")
+    subprocess.run([program, "inject", *ERRORS.split()], check=True)
     request, attempts = wait_for("a request has attempts beside each other", retried, 60)
     numbers = [attempt.attributes["eastfall.attempt"] for attempt in attempts]
     assert numbers == list(range(len(numbers))), f"attempts are numbered: {numbers}"

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use crate::compare::{EXPECTATIONS, shop};
 use crate::support::{incident, run_into, scratch};
 
-/// The region from its start to the end of the blackout. In a small part of it Lambda has a worker or two, and functions fail by chance.
+/// The region from its start to the end of the blackout. In a small part of it Lambda has a worker or two, and functions
+/// fail by chance.
 static BLACKOUT: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = scratch();
     run_into(folder.path(), &incident(), "--until 03:00 --seed 1");

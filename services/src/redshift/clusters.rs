@@ -164,12 +164,8 @@ async fn start(world: World) -> Result<(), StartError> {
         let share = (cluster + f64::from(node) / f64::from(params.nodes)).fract();
         world.now() + params.renew_before + left.mul_f64(share)
     };
-    let times: Vec<Moment> = turns
-        .iter()
-        .flat_map(|turn| (0..params.nodes).map(|node| (*turn, node)))
-        .map(|(turn, node)| expires(turn, node))
-        .collect();
-    let mut nodes: Vec<Node> = times.into_iter().map(|expires| Node::serving(None, expires)).collect();
+    let places = turns.iter().flat_map(|turn| (0..params.nodes).map(|node| (*turn, node)));
+    let mut nodes: Vec<Node> = places.map(|(turn, node)| Node::serving(None, expires(turn, node))).collect();
     for (key, value) in disk.load()? {
         let number = key.try_into().map(u32::from_be_bytes).map_err(|_| "a node's key on disk is damaged")?;
         if let Some(slot) = nodes.get_mut(number as usize) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use eastfall_chaos::expect::Expectations;
 use eastfall_chaos::reference::Reference;
-use eastfall_chaos::scenario::{Edits, Scenario};
+use eastfall_chaos::scenario::{Draft, Edits, Scenario};
 use eastfall_fabric::record::Layout;
 use eastfall_fabric::world::Kind;
 use eastfall_topology::time::Moment;
@@ -47,6 +47,18 @@ pub fn load_topology(file: &Path, settings: &[String], load: f64) -> Result<Topo
     Ok(Topology::load(Source { file: &name(file), text: &text }, &settings, &schemas(), load)?)
 }
 
+/// The topology of a scenario: with what the scenario changes in it, and then with `settings`.
+fn topology_of(
+    draft: &Draft,
+    source: Source<'_>,
+    settings: &[String],
+    load: f64,
+) -> Result<Topology, Failure> {
+    let settings: Vec<Setting> = draft.settings().cloned().chain(parse_settings(settings)?).collect();
+    Topology::load(source, &settings, &schemas(), load)
+        .map_err(|problems| Failure::from(draft.located(problems)))
+}
+
 impl Session {
     /// Reads and checks everything that a command line names.
     ///
@@ -63,8 +75,9 @@ impl Session {
                 Failure::from,
             ));
         };
-        let topology = match load_topology(&topology_file, &arguments.settings, arguments.load.unwrap_or(1.0))
-        {
+        let topology_text = read(&topology_file)?;
+        let source = Source { file: &name(&topology_file), text: &topology_text };
+        let topology = match topology_of(&draft, source, &arguments.settings, arguments.load.unwrap_or(1.0)) {
             Ok(topology) => topology,
             // What is wrong with the scenario itself is worth knowing too.
             Err(Failure(problems)) => {
@@ -220,10 +233,10 @@ impl Files {
     /// # Errors
     /// If this version of the program does not understand them any more.
     pub fn of(description: &Description) -> Result<Files, Failure> {
-        let settings = parse_settings(&description.settings)?;
+        let draft = Scenario::draft(description.scenario.source());
         let topology =
-            Topology::load(description.topology.source(), &settings, &schemas(), description.load)?;
-        let whole = Scenario::load(description.scenario.source(), &topology)?;
+            topology_of(&draft, description.topology.source(), &description.settings, description.load)?;
+        let whole = draft.check(&topology)?;
         let Description { without, without_operators, shift, .. } = description;
         let (expectations, reference) =
             judged(description.expectations.as_ref(), description.reference.as_ref(), &whole)?;

@@ -3,6 +3,7 @@
 //! [`Topology::load`] is the only way in. Sections are read in the order in which one needs another's names, and
 //! nothing is built unless nothing is wrong.
 
+use crate::part;
 use crate::read::value::{Fault, is_off};
 use crate::read::{Fields, Reading};
 use crate::tree::{self, Node, Origin, Table};
@@ -73,6 +74,7 @@ impl Topology {
             .iter()
             .filter_map(|setting| crate::apply::apply(&mut root, setting, kinds).err())
             .collect();
+        problems.extend(part::take(&mut root, settings).err().unwrap_or_default());
         if !LOAD.contains(&load) {
             problems.push(Problem {
                 origin: format!("--load {load}"),
@@ -110,6 +112,15 @@ impl Topology {
     /// # Errors
     /// Everything that would be wrong with it.
     pub fn with(&self, setting: &Setting) -> Result<Topology, Problems> {
+        if setting.path == part::KEY {
+            return Err(Problems(vec![Problem {
+                origin: format!("--set {setting}"),
+                key: part::KEY.to_owned(),
+                message: "which services there are is settled when a run begins".to_owned(),
+                cure: "begin a run with it".to_owned(),
+                nearest: None,
+            }]));
+        }
         let settings: Vec<Setting> = self.settings.iter().chain(std::iter::once(setting)).cloned().collect();
         Topology::load(Source { file: &self.file, text: &self.text }, &settings, &self.kinds, self.load)
     }
@@ -122,6 +133,8 @@ fn read(
     kinds: &[KindSchema],
 ) -> (Region, Record, IndexMap<String, crate::Service>) {
     let mut top = Fields::new(reading, "", start, root);
+    // Taken before; it is read here so that it is known.
+    let _ = top.node(part::KEY);
     let presets = policy::presets(&mut top);
     let defaults = policy::defaults(&mut top, &presets);
     let outline = services::outline(root, kinds);

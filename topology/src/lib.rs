@@ -4,14 +4,15 @@
 //! `max-atempts` would quietly be the default. So the file is checked as a whole before anything starts, unknown keys
 //! are errors, and all errors come at once, each with file, line, column, key, rule, cure and the nearest valid name.
 //!
-//! From text to graph: `tree` (text to values that know their place) -> `apply` (settings) -> `read` and `check` (every
-//! rule) -> `graph`, the checked result. Kinds of services declare their own parameters with [`params!`].
+//! From text to graph: `tree` (text to values that know their place) -> `apply` (settings) -> `part` (what `only` leaves) ->
+//! `read` and `check` (every rule) -> `graph`, the checked result. Kinds of services declare their own parameters with [`params!`].
 
 mod apply;
 mod check;
 mod curve;
 mod graph;
 mod params;
+mod part;
 mod policy;
 mod problem;
 mod read;

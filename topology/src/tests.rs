@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 mod graph;
 mod kinds;
+mod part;
 mod policies;
 mod presets;
 mod properties;

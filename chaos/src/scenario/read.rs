@@ -17,6 +17,7 @@ use crate::timeline::Timeline;
 pub struct Draft {
     scenario: Option<Scenario>,
     topology: Option<String>,
+    settings: Vec<Located<Setting>>,
     problems: Vec<Problem>,
 }
 
@@ -25,14 +26,34 @@ impl Draft {
         let reading = Reading::new(source);
         let table = reading.parse();
         // After an error of syntax what follows is a guess: complaints about it would hide the one that matters.
-        let (scenario, topology) =
-            if reading.is_sound() { read_scenario(Fields::new(&reading, &table)) } else { (None, None) };
-        Draft { scenario, topology, problems: reading.into_problems() }
+        let mut draft = Draft { scenario: None, topology: None, settings: Vec::new(), problems: Vec::new() };
+        if reading.is_sound() {
+            read_scenario(Fields::new(&reading, &table), &mut draft);
+        }
+        Draft { problems: reading.into_problems(), ..draft }
     }
 
     /// The topology's file as the scenario names it, relative to the scenario's own.
     pub fn topology(&self) -> Option<&str> {
         self.topology.as_deref()
+    }
+
+    /// What the scenario changes in that file for itself, before anybody else does.
+    pub fn settings(&self) -> impl Iterator<Item = &Setting> {
+        self.settings.iter().map(|setting| &setting.value)
+    }
+
+    /// Problems of a topology with these settings, each of a setting of the scenario's where it stands in its file.
+    pub fn located(&self, problems: Problems) -> Problems {
+        let place = |problem: &Problem| {
+            let of = |setting: &&Located<Setting>| problem.origin == format!("--set {}", setting.value);
+            self.settings.iter().find(of).map(|setting| setting.origin.place.clone())
+        };
+        let located = problems.0.into_iter().map(|problem| match place(&problem) {
+            Some(origin) => Problem { origin, ..problem },
+            None => problem,
+        });
+        Problems(located.collect())
     }
 
     /// The scenario, checked against its topology.
@@ -56,11 +77,12 @@ impl Draft {
     }
 }
 
-fn read_scenario(mut file: Fields<'_, '_>) -> (Option<Scenario>, Option<String>) {
+fn read_scenario(mut file: Fields<'_, '_>, draft: &mut Draft) {
     let id = file.needed("id", "a short name for results, such as 2025-10-20");
     let title = file.needed("title", "one line for people");
     let topology =
         file.needed("topology", "the topology's file, relative to this one").map(|field| field.value);
+    let settings = file.table("set").map(|fields| read_set(fields, |_| true)).unwrap_or_default();
     let expectations = file.text("expectations").map(|field| field.value);
     let lead = if file.has("lead") { file.span("lead").map(|lead| lead.value) } else { Some(Span::ZERO) };
     let starts =
@@ -91,7 +113,7 @@ fn read_scenario(mut file: Fields<'_, '_>) -> (Option<Scenario>, Option<String>)
     let mut read: Vec<Step> = steps.into_iter().filter_map(|step| reader.step(step)).collect();
     read.sort_by_key(|step| step.at);
     file.finish();
-    let scenario = (|| {
+    draft.scenario = (|| {
         Some(Scenario {
             id: id?.value,
             title: title?.value,
@@ -102,7 +124,7 @@ fn read_scenario(mut file: Fields<'_, '_>) -> (Option<Scenario>, Option<String>)
             steps: read,
         })
     })();
-    (scenario, topology)
+    (draft.topology, draft.settings) = (topology, settings);
 }
 
 /// The moment of a time in a file; problems are noted.
@@ -228,7 +250,9 @@ impl Steps {
             }
             _ => None,
         };
-        let set = fields.table("set").map(read_set);
+        // Names at the top of a topology are no values that could change.
+        let set = fields.table("set").map(|fields| read_set(fields, |path| path.contains('.')));
+        let set = set.map(|settings| settings.into_iter().map(|setting| setting.value).collect());
         let call = fields.table("call").map(read_call);
         let restart = fields.table("restart").map(read_restart);
         match written.first().copied() {
@@ -255,12 +279,13 @@ fn read_retry(mut fields: Fields<'_, '_>) -> Option<StepRetry> {
     Some(StepRetry { every: every?.value, attempts: attempts? })
 }
 
-fn read_set(fields: Fields<'_, '_>) -> Vec<Setting> {
+fn read_set(fields: Fields<'_, '_>, is_path: impl Fn(&str) -> bool) -> Vec<Located<Setting>> {
     let mut settings = Vec::new();
     for path in fields.keys() {
         let Some(Located { value, origin }) = fields.any(path) else { continue };
-        if path.contains('.') {
-            settings.push(Setting { path: path.to_owned(), value: plain(value).to_string() });
+        if is_path(path) {
+            let value = Setting { path: path.to_owned(), value: plain(value).to_string() };
+            settings.push(Located { value, origin });
         } else {
             let message = format!("`{path}` is no path of a value");
             fields.note(

@@ -1,6 +1,6 @@
 //! Scenario files: one failing file for each rule, and the changes of a command line.
 
-use eastfall_topology::Source;
+use eastfall_topology::{Problem, Source};
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -224,6 +224,26 @@ fn settings_are_checked_on_top_of_each_other() {
     let wrong = set("+1m", "max-delay", "50ms") + &set("+2m", "base-delay", "10ms");
     let found = problems(&wrong);
     assert!(found.len() == 1 && found[0].starts_with("scenario.toml:12:7:"), "{found:#?}");
+}
+
+#[test]
+fn a_scenario_can_change_its_topology_for_itself() {
+    let set = "[set]\nonly = [\"dwfm\"]\n\"service.dwfm.calls.dynamodb.timeout\" = \"3s\"\n";
+    let text = scenario_text(set);
+    let draft = Scenario::draft(Source { file: "scenario.toml", text: &text });
+    let settings: Vec<String> = draft.settings().map(Setting::to_string).collect();
+    assert_eq!(settings, ["only=[\"dwfm\"]", "service.dwfm.calls.dynamodb.timeout=\"3s\""]);
+    let problem = |origin: &str| Problem {
+        origin: origin.to_owned(),
+        key: "only".to_owned(),
+        message: "is wrong".to_owned(),
+        cure: String::new(),
+        nearest: None,
+    };
+    let told = draft.located(Problems(vec![problem("--set only=[\"dwfm\"]"), problem("--set a.b=1")]));
+    let line = 1 + text[..text.find("only").expect("it is there")].matches('\n').count();
+    assert!(told.0[0].origin.starts_with(&format!("scenario.toml:{line}:")), "where it is written: {told}");
+    assert_eq!(told.0[1].origin, "--set a.b=1", "what others set is theirs");
 }
 
 #[test]

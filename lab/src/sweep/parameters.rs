@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use eastfall_chaos::calibration::{Calibration, Ground, Parameter};
 use eastfall_chaos::reference::Reference;
 use eastfall_topology::nearest;
-use eastfall_topology::{Source, Topology};
+use eastfall_topology::{Setting, Source, Topology};
 
 use super::value::Value;
 use crate::cli;
 use crate::failure::Failure;
 use crate::run_folder::Mode;
-use crate::session::{Files, Session, load_topology};
+use crate::session::{Files, Session};
 
 /// A parameter with the values that it is moved to, and the shares by which they differ from what ships.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ pub(super) fn load(arguments: &cli::Sweep) -> Result<(Vec<Moved>, [usize; 3]), F
     let mut moved = Vec::new();
     for parameter in &chosen {
         match move_it(parameter, arguments).and_then(|moved| {
-            ships(parameter, arguments, &session)?;
+            ships(parameter, &session)?;
             Ok(moved)
         }) {
             Ok(one) => moved.push(one),
@@ -168,12 +168,9 @@ fn move_it(parameter: &Chosen, arguments: &cli::Sweep) -> Result<Moved, String> 
 }
 
 /// Whether setting a parameter to the value that is said to ship changes nothing.
-fn ships(parameter: &Chosen, arguments: &cli::Sweep, session: &Session) -> Result<(), String> {
-    let file = Path::new(&session.description.topology.file);
-    let mut settings = arguments.scenario.settings.clone();
-    settings.push(format!("{}={}", parameter.path, parameter.value));
-    let set =
-        load_topology(file, &settings, arguments.scenario.load.unwrap_or(1.0)).map_err(|Failure(why)| why)?;
+fn ships(parameter: &Chosen, session: &Session) -> Result<(), String> {
+    let setting = Setting { path: parameter.path.clone(), value: parameter.value.to_string() };
+    let set = session.topology.with(&setting).map_err(|problems| problems.to_string())?;
     let parts =
         |topology: &Topology| (topology.region.clone(), topology.record.clone(), topology.services.clone());
     if parts(&set) == parts(&session.topology) {

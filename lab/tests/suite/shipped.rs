@@ -129,6 +129,12 @@ fn every_scenario_and_step_of_the_guide_is_read() {
         let source = Source { file: "docs/scenarios.md", text };
         Scenario::load(source, &region()).unwrap_or_else(|problems| panic!("{text}\n{problems}"));
     }
+    for text in examples("toml settings") {
+        let text = scenario_text(text);
+        let draft = Scenario::draft(Source { file: "docs/scenarios.md", text: &text });
+        assert_eq!(draft.settings().count(), 2, "{text}");
+        draft.unchecked().unwrap_or_else(|problems| panic!("{text}\n{problems}"));
+    }
     for text in examples("toml steps") {
         let text = scenario_text(text);
         let source = Source { file: "docs/scenarios.md", text: &text };

@@ -183,8 +183,8 @@ struct State {
 impl Host {
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let topology = self.world.topology();
-        if !Arc::ptr_eq(&topology, &state.topology) {
+        if !self.world.region().is_in_force(&state.topology) {
+            let topology = self.world.topology();
             if let Some(capacity) =
                 topology.services.get(&self.world.instance().service).and_then(|own| own.capacity.clone())
             {

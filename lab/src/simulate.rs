@@ -77,6 +77,8 @@ pub fn simulate(session: &Session, options: Options<'_>) -> Result<Conclusion, F
         }
     }
     simulation.finish();
+    // With what its disks held: what is to be written of the run needs room, too.
+    drop(simulation);
     Conclusion::draw(session, results, now, began.elapsed().as_secs_f64(), writer)
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use eastfall_topology::time::{Moment, Span};
 
-use crate::support::{Ran, run};
+use crate::support::{Ran, run, run_file, shipped};
 
 static NIGHT: LazyLock<Ran> = LazyLock::new(|| run("--load 0.1 --until 06:30 --seed 1"));
 
@@ -98,4 +98,24 @@ fn twice_the_droplets_take_twice_as_long() {
     let twice = run("--load 0.05 --until 08:00 --seed 1 --set service.droplets.count=20000");
     let ratio = healing_minutes(&twice) / healing_minutes(&NIGHT);
     assert!((1.8..2.2).contains(&ratio), "{ratio:.2} times as long");
+}
+
+/// `scenarios/leases.toml`: a part of the region, for many runs.
+#[test]
+fn the_lease_path_alone_collapses_and_heals_as_it_does_in_the_region() {
+    let alone = |options| run_file(&shipped("scenarios/leases.toml"), options);
+    let healed = alone("--load 0.1 --until 06:00 --seed 1");
+    assert_eq!(healed.failed_checks, Vec::<String>::new(), "{}", healed.command());
+    for id in ["ec2.lease-checks-fail", "ec2.congestive-collapse", "ec2.leases-recovered"] {
+        let (here, region) = (healed.milestone(id), NIGHT.milestone(id));
+        let minute = |at: Option<&str>| {
+            let at = at.unwrap_or_else(|| panic!("{id} did not come"));
+            at[11..13].parse::<i64>().unwrap_or(0) * 60 + at[14..16].parse::<i64>().unwrap_or(0)
+        };
+        let apart = (minute(here) - minute(region)).abs();
+        assert!(apart <= 5, "{id}: {here:?} alone, {region:?} in the region");
+    }
+    let left = alone("--load 0.1 --until 06:00 --seed 1 --without-operators");
+    assert_eq!(left.milestone("ec2.leases-recovered"), None, "and not by itself");
+    assert!(left.series.names().all(|name| !name.starts_with("nlb.")), "nothing else of the region runs");
 }

@@ -73,7 +73,8 @@ eastfall_topology::params! {
         renew_before: Span = "135m", range "1m"..="12h";
         /// The first pause after a renewal that failed; it doubles (assumption).
         renew_pause: Span = "1m", range "1s"..="1h";
-        /// The longest such pause (assumption).
+        /// The longest such pause (assumption); never longer than half of what the credentials still last, for who sleeps
+        /// through their end has not tried everything.
         renew_pause_max: Span = "15m", range "1s"..="1d";
         /// Nodes of a cluster that is being modified have their credentials renewed too (a repair). As it is, nothing else
         /// is changed on such a cluster (inferred: the queue went on growing after DynamoDB was back, until it was
@@ -90,10 +91,10 @@ eastfall_topology::params! {
         launch_pause: Span = "1m", range "1s"..="1d";
         /// The longest such pause. With `launch-probes` chosen against 14:46: launches were sound at 13:50
         /// (docs/model/redshift.md).
-        launch_pause_max: Span = "19m", range "1s"..="7d";
+        launch_pause_max: Span = "15m", range "1s"..="7d";
         /// How many tries in a row have to work, each after a pause, before all workflows launch again (inferred: under the
         /// throttle one launch in ten worked, and nobody was sent by that).
-        launch_probes: u32 = 4, range 1..=1000;
+        launch_probes: u32 = 5, range 1..=1000;
         /// How long the network may take to know the way to a new instance (assumption); after that it is given back and
         /// counts as not launched.
         reachable_within: Span = "15m", range "0s"..="1d";
@@ -107,8 +108,10 @@ impl ClustersParams {
         Lengths { first: self.launch_pause, longest: self.launch_pause_max, jitter: 0.0 }
     }
 
-    fn renew_pauses(&self) -> Lengths {
-        Lengths { first: self.renew_pause, longest: self.renew_pause_max, jitter: 0.5 }
+    /// The pauses of a node whose credentials last so much longer.
+    fn renew_pauses(&self, left: Span) -> Lengths {
+        let longest = self.renew_pause_max.min(left / 2).max(self.renew_pause);
+        Lengths { first: self.renew_pause, longest, jitter: 0.5 }
     }
 }
 

@@ -11,7 +11,6 @@ use crate::pauses::Leave;
 
 impl Fleet {
     pub(super) fn begin_renewals(self: &Arc<Self>, settings: &ClustersParams, now: Moment) {
-        let lengths = settings.renew_pauses();
         let State { book, rng, .. } = &mut *self.state();
         for number in 0..book.len() {
             let due = book.node(number).expires.before(settings.renew_before) <= now;
@@ -19,6 +18,7 @@ impl Fleet {
                 continue;
             }
             let node = book.node_mut(number);
+            let lengths = settings.renew_pauses(node.expires.since(now));
             if let Some(leave) = node.pauses.leave(now, &lengths, rng) {
                 node.renewing = true;
                 let fleet = Arc::clone(self);
@@ -45,7 +45,9 @@ impl Fleet {
                 }
                 Ok(_) => false,
                 Err(_) => {
-                    node.pauses.failed(leave, self.world.now(), &settings.renew_pauses(), rng);
+                    let now = self.world.now();
+                    let lengths = settings.renew_pauses(node.expires.since(now));
+                    node.pauses.failed(leave, now, &lengths, rng);
                     false
                 }
             }

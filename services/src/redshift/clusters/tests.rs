@@ -162,6 +162,17 @@ fn credentials_that_end_make_clusters_unavailable_and_front_ends_say_so() {
 }
 
 #[test]
+fn nobody_sleeps_through_the_end_of_their_credentials() {
+    let lab = region();
+    lab.set("service.clusters.renew-pause-max", "\"1h\"");
+    // Three minutes less than a node has from its first try on; pauses that just doubled would be longer by then.
+    lab.blackout(minutes(12));
+    lab.run_for(minutes(20));
+    assert!(lab.counted("renewals-failed") > 0.0, "some were due in the blackout");
+    assert_eq!(lab.counted("replacements-queued"), 0.0, "and had another try before the end");
+}
+
+#[test]
 fn replacements_wait_for_launches_and_notice_them_up_to_the_longest_pause_late() {
     let lab = region();
     lab.blackout(minutes(40));

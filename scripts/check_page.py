@@ -83,7 +83,8 @@ class Browser:
         check(not serious, f"axe finds nothing serious on {screen} {told}")
 
     def frames(self, seconds):
-        """How many frames the page draws, and what each task of its main thread costs, in milliseconds of the processor."""
+        """How many frames the page draws, how many tasks of its main thread take long by the wall, how long they take in
+        all, and what the dearest costs by the processor's time; in milliseconds."""
         self.page.context.browser.start_tracing(page=self.page, categories=["toplevel", "devtools.timeline", "__metadata"])
         script = """(seconds) => new Promise((done) => {
             let frames = 0;
@@ -94,20 +95,21 @@ class Browser:
         frames = self.page.evaluate(script, seconds)
         events = json.loads(self.page.context.browser.stop_tracing())["traceEvents"]
         main = {(one["pid"], one["tid"]) for one in events if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"}
-        tasks = [one["tdur"] / 1000 for one in events if "tdur" in one and (one["pid"], one["tid"]) in main and one["name"].endswith("RunTask")]
-        return frames, tasks
+        tasks = [one for one in events if "tdur" in one and (one["pid"], one["tid"]) in main and one["name"].endswith("RunTask")]
+        walls = [one["dur"] / 1000 for one in tasks]
+        return frames, sum(wall > FRAME for wall in walls), sum(walls), max((one["tdur"] / 1000 for one in tasks), default=FRAME)
 
     def check_frames(self, what):
-        # By the processor's time of the page's own thread, not by the wall: the browser shares its cores with the fleet,
-        # and how long it waits for one is the machine's, not the page's. A core that two threads share makes even that
-        # longer, so a page that failed is looked at twice more.
+        # By the wall a few frames are the machine's, since the browser has no core to itself; by the processor's time none
+        # is. A machine that is busy with something else gets three tries.
         for _ in range(3):
-            frames, tasks = self.frames(4)
-            mean, most = sum(tasks) / max(frames, 1), max(tasks, default=0)
-            if len(tasks) > 10 and frames > 0 and mean < FRAME and most < FRAME:
+            frames, long, wall, dearest = self.frames(4)
+            mean = wall / max(frames, 1)
+            holds = frames > 20 and mean < FRAME and long <= frames / 5 and dearest < FRAME
+            if holds:
                 break
-        check(len(tasks) > 10 and frames > 0, f"{what} draws: {frames} frames in 4 s, {len(tasks)} tasks")
-        check(mean < FRAME and most < FRAME, f"{what} stays responsive: {mean:.1f} ms of work a frame, {most:.1f} ms in its longest task")
+        told = f"{frames} frames in 4 s, {mean:.0f} ms each, {long} over {FRAME} ms; the dearest task {dearest:.0f} ms of work"
+        check(holds, f"{what} stays responsive: {told}")
 
 
 def live(chromium):
@@ -115,9 +117,9 @@ def live(chromium):
     check((WORK / "run/report.html").exists(), "the run folder has a report")
 
 
-def with_fleet(name, more, look):
+def with_fleet(name, more, look, before=()):
     """Launches a fleet, looks at its page, and ends it."""
-    command = [PROGRAM, "up", "--headless", *more, "--out", f"{WORK}/{name}"]
+    command = [*before, PROGRAM, "up", "--headless", *more, "--out", f"{WORK}/{name}"]
     print("+", " ".join(command), flush=True)
     progress = WORK / f"{name}-progress"
     with open(WORK / f"{name}-summary", "w") as summary, open(progress, "w") as told:
@@ -150,7 +152,8 @@ def fast(chromium):
         check(fleet.poll() is None, "the fleet is still up")
         browser.context.close()
 
-    told = with_fleet("fast", ["--speed", FAST], look)
+    # The whole region at this speed takes all of two cores, and who looks at it has one of their own: so the fleet gives way.
+    told = with_fleet("fast", ["--speed", FAST], look, before=["nice", "-n", "19"])
     print("        " + next((line for line in told.splitlines() if line.startswith("timers ran late")), "no word on timers"))
 
 

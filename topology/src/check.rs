@@ -112,7 +112,7 @@ impl Topology {
     /// # Errors
     /// Everything that would be wrong with it.
     pub fn with(&self, setting: &Setting) -> Result<Topology, Problems> {
-        if setting.path == part::KEY {
+        if setting.path.split('.').next() == Some(part::KEY) {
             return Err(Problems(vec![Problem {
                 origin: format!("--set {setting}"),
                 key: part::KEY.to_owned(),

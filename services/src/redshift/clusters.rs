@@ -92,8 +92,8 @@ eastfall_topology::params! {
         /// The longest such pause. With `launch-probes` chosen against 14:46: launches were sound at 13:50
         /// (docs/model/redshift.md).
         launch_pause_max: Span = "15m", range "1s"..="7d";
-        /// How many tries in a row have to work, each after a pause, before all workflows launch again (inferred: under the
-        /// throttle one launch in ten worked, and nobody was sent by that).
+        /// How many tries in a row have to work, each after a pause, before all workflows launch again (inferred:
+        /// under the throttle a launch works now and then, and nobody was sent by that; the number is chosen).
         launch_probes: u32 = 5, range 1..=1000;
         /// How long the network may take to know the way to a new instance (assumption); after that it is given back and
         /// counts as not launched.

@@ -47,7 +47,10 @@ fn a_setting_of_what_is_left_out_is_an_error() {
 
 #[test]
 fn it_is_settled_when_a_run_begins() {
-    let setting: Setting = "only=[\"store\"]".parse().expect("a setting");
-    let problems = sample(&[]).with(&setting).expect_err("a running region keeps its services");
-    assert!(problems.to_string().contains("settled when a run begins"), "{problems}");
+    for text in ["only=[\"store\"]", "only.0=store"] {
+        let setting: Setting = text.parse().expect("a setting");
+        let part = sample(&["only=[\"web\"]"]);
+        let problems = part.with(&setting).expect_err("a running region keeps its services");
+        assert!(problems.to_string().contains("settled when a run begins"), "{text}: {problems}");
+    }
 }

@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Messages that lists hold as `Shared` (see `src/shared.rs`): package and name.
-const SHARED: [(&str, &str); 1] = [("eastfall.dynamodb.v1", "Record")];
+const SHARED: [(&str, &str); 2] =
+    [("eastfall.dynamodb.v1", "Record"), ("eastfall.dynamodb.v1", "WriteRequest")];
 
 /// prost can box a field's message but not share it, so the type of such lists is put in afterwards.
 fn share_messages(out: &Path) -> Result<(), Box<dyn Error>> {

@@ -10,6 +10,7 @@
 //! one [`Results`] a run adds the reports up, in whatever order instances deliver them.
 
 mod balance;
+mod deflate;
 mod edge;
 mod latency;
 mod layout;
@@ -26,6 +27,7 @@ use tonic::Code;
 use crate::call::Outcome;
 
 pub use balance::Imbalance;
+pub use deflate::DeflateSerializer;
 pub use edge::EdgeRecorder;
 pub use latency::{Histograms, Latencies, LatencyError, Measure};
 pub use layout::{EdgeKey, Layout, Role};

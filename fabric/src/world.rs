@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
@@ -89,6 +90,12 @@ impl From<tonic::Status> for StartError {
     }
 }
 
+/// What has a state to show at every sampling tick. Cheaper than a gauge that is set at every change, where changes are many.
+pub trait Sampled: Send + Sync {
+    /// Sets its gauges.
+    fn say(&self);
+}
+
 /// What differs between live and virtual time.
 pub trait Backend: Send + Sync + 'static {
     /// Starts a task that dies with the instance.
@@ -129,6 +136,8 @@ pub struct Region {
     pub starts_at: Span,
     tracer: OnceLock<Arc<Tracer>>,
     settings: ArcSwap<Topology>,
+    /// The address of that topology: whoever holds one sees at a glance whether it is another.
+    in_force: AtomicUsize,
     /// Told of every change of the settings.
     watchers: Mutex<Vec<Weak<dyn Watcher>>>,
 }
@@ -149,7 +158,9 @@ impl Region {
         starts_at: Span,
     ) -> Arc<Self> {
         let faults = FaultTable::new(stream(seed, "faults"));
-        let settings = ArcSwap::from_pointee(topology);
+        let topology = Arc::new(topology);
+        let in_force = AtomicUsize::new(Arc::as_ptr(&topology) as usize);
+        let settings = ArcSwap::new(topology);
         let tracer = OnceLock::new();
         Arc::new(Region {
             clock,
@@ -159,6 +170,7 @@ impl Region {
             starts_at,
             tracer,
             settings,
+            in_force,
             watchers: Mutex::default(),
         })
     }
@@ -181,7 +193,7 @@ impl Region {
     /// Whether this is the topology in force: whoever keeps something worked out from it asks here whether that still
     /// holds.
     pub fn is_in_force(&self, topology: &Arc<Topology>) -> bool {
-        Arc::ptr_eq(&self.settings.load(), topology)
+        self.in_force.load(Ordering::Acquire) == Arc::as_ptr(topology) as usize
     }
 
     /// Changes one value of the topology while it runs; policies are swapped in place.
@@ -191,6 +203,7 @@ impl Region {
     pub fn set(&self, setting: &Setting) -> Result<(), eastfall_topology::Problems> {
         let changed = Arc::new(self.topology().with(setting)?);
         self.settings.store(Arc::clone(&changed));
+        self.in_force.store(Arc::as_ptr(&changed) as usize, Ordering::Release);
         let watchers: Vec<_> = {
             let mut watchers = lock(&self.watchers);
             watchers.retain(|watcher| watcher.strong_count() > 0);
@@ -223,6 +236,7 @@ struct Inner {
     recorder: Recorder,
     host: Mutex<Option<Host>>,
     servers: Mutex<Vec<Weak<Server>>>,
+    sampled: Mutex<Vec<Weak<dyn Sampled>>>,
 }
 
 impl World {
@@ -240,6 +254,7 @@ impl World {
             recorder,
             host: Mutex::default(),
             servers: Mutex::default(),
+            sampled: Mutex::default(),
         }))
     }
 
@@ -350,6 +365,13 @@ impl World {
         if !lengths.is_empty() {
             self.record().gauge("queue", lengths.iter().sum::<usize>() as f64);
         }
+        let sampled: Vec<_> = lock(&self.0.sampled).iter().filter_map(Weak::upgrade).collect();
+        sampled.iter().for_each(|one| one.say());
+    }
+
+    /// Has somebody's state sampled as long as it lives.
+    pub fn sample_also(&self, one: Weak<dyn Sampled>) {
+        lock(&self.0.sampled).push(one);
     }
 
     /// Lets go of what the instance holds of itself: its end.

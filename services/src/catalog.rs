@@ -77,9 +77,9 @@ impl Catalog {
     }
 
     async fn write(&self, rows: &[Item]) -> Result<(), String> {
-        let put = |row: &Item| WriteRequest {
-            table_name: self.table.to_owned(),
-            write: Some(Write::Put(ItemMessage { attributes: row.clone() })),
+        let put = |row: &Item| {
+            let write = Some(Write::Put(ItemMessage { attributes: row.clone() }));
+            WriteRequest { table_name: self.table.to_owned(), write }.into()
         };
         match self.tables.write_batch(rows.iter().map(put).collect()).await {
             Ok(left) if left.is_empty() => Ok(()),

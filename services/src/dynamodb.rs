@@ -17,6 +17,7 @@ pub mod node;
 pub mod number;
 pub mod replica;
 pub mod replicator;
+pub mod row;
 pub mod storage;
 pub mod store;
 pub mod stream;

@@ -8,6 +8,7 @@ use eastfall_fabric::call::Context;
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::dynamodb::*;
+use eastfall_proto::shared::Shared;
 use eastfall_topology::Span;
 use tonic::{Code, Status};
 
@@ -155,7 +156,10 @@ impl Tables {
     ///
     /// # Errors
     /// See [`Tables::get`].
-    pub async fn write_batch(&self, requests: Vec<WriteRequest>) -> Result<Vec<WriteRequest>, Status> {
+    pub async fn write_batch(
+        &self,
+        requests: Vec<Shared<WriteRequest>>,
+    ) -> Result<Vec<Shared<WriteRequest>>, Status> {
         let request = BatchWriteItemRequest { requests };
         Ok(self.client.call(&api::BATCH_WRITE_ITEM, request).await?.unprocessed_items)
     }

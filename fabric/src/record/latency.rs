@@ -11,9 +11,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use eastfall_topology::time::Span;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+use hdrhistogram::serialization::Serializer as _;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
+
+use super::deflate::{self, DeflateSerializer};
 
 const SIGNIFICANT_DIGITS: u8 = 2;
 
@@ -145,7 +147,7 @@ impl Latencies {
     pub fn encode(&self) -> String {
         let mut bytes = Vec::new();
         // Writing to memory does not fail.
-        let _length = V2DeflateSerializer::new().serialize(&self.0, &mut bytes);
+        let _length = DeflateSerializer.serialize(&self.0, &mut bytes);
         BASE64.encode(bytes)
     }
 
@@ -155,7 +157,7 @@ impl Latencies {
     /// If the text is not such a histogram, or one of another precision.
     pub fn decode(text: &str) -> Result<Latencies, LatencyError> {
         let bytes = BASE64.decode(text.trim())?;
-        let mut histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice())?;
+        let mut histogram: Histogram<u64> = deflate::read(&bytes)?;
         if (histogram.sigfig(), histogram.low()) != (SIGNIFICANT_DIGITS, 1) {
             return Err(LatencyError::Foreign { digits: histogram.sigfig(), low: histogram.low() });
         }
@@ -309,7 +311,7 @@ mod tests {
         let mut foreign = Histogram::<u64>::new(3).unwrap();
         foreign.record(7).unwrap();
         let mut bytes = Vec::new();
-        V2DeflateSerializer::new().serialize(&foreign, &mut bytes).unwrap();
+        DeflateSerializer.serialize(&foreign, &mut bytes).unwrap();
         let refused = Latencies::decode(&BASE64.encode(bytes));
         assert!(matches!(refused, Err(LatencyError::Foreign { digits: 3, low: 1 })), "{refused:?}");
     }

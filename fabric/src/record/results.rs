@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use eastfall_topology::time::{Moment, Span};
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
 use super::series::ColumnId;
@@ -20,10 +21,10 @@ use super::{
 pub struct Results {
     layout: Layout,
     series: Series,
-    edges: IndexMap<EdgeKey, Edge>,
+    edges: IndexMap<EdgeKey, Edge, FixedState>,
     systems: IndexMap<Arc<str>, System>,
     /// Where a service's own series are, by service and name.
-    columns: IndexMap<Arc<str>, IndexMap<Arc<str>, ColumnId>>,
+    columns: IndexMap<Arc<str>, IndexMap<Arc<str>, ColumnId, FixedState>, FixedState>,
     /// Events of intervals that are not closed.
     events: Vec<Event>,
     /// Latencies of intervals that are not closed, by number of the interval and edge.
@@ -104,9 +105,9 @@ impl Results {
         layout.histograms = layout.histograms.max(Span::from_nanos(1));
         let mut results = Results {
             series: Series::new(layout.sample),
-            edges: IndexMap::new(),
+            edges: IndexMap::default(),
             systems: IndexMap::new(),
-            columns: IndexMap::new(),
+            columns: IndexMap::default(),
             events: Vec::new(),
             pending: BTreeMap::new(),
             layout,
@@ -223,7 +224,7 @@ impl Results {
 
     fn add_sample(&mut self, Sample { at, service, readings, .. }: Sample) {
         if !self.columns.contains_key(&service) {
-            self.columns.insert(Arc::clone(&service), IndexMap::new());
+            self.columns.insert(Arc::clone(&service), IndexMap::default());
         }
         let columns = &mut self.columns[&service];
         for Reading { name, aggregate, value } in readings {

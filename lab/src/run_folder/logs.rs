@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use eastfall_chaos::timeline::Timeline;
-use eastfall_fabric::record::{EdgeKey, Histograms, Interval, Latencies, Measure};
+use eastfall_fabric::record::{DeflateSerializer, EdgeKey, Histograms, Interval, Latencies, Measure};
 use eastfall_topology::time::{Moment, Span};
-use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{
     IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag,
 };
@@ -103,14 +102,14 @@ fn heading((caller, callee): &EdgeKey, run_starts: SystemTime) -> Result<Vec<u8>
         .add_comment(&format!("[Edge: {caller}->{callee}; values in microseconds]"))
         .with_start_time(run_starts)
         .with_base_time(run_starts)
-        .begin_log_with(&mut lines, &mut V2DeflateSerializer::new())?;
+        .begin_log_with(&mut lines, &mut DeflateSerializer)?;
     lines.extend_from_slice(LEGEND.as_bytes());
     Ok(lines)
 }
 
 /// The lines of an interval, one a measure.
 fn lines_of(interval: &Interval) -> Result<Vec<u8>, String> {
-    let (mut lines, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
+    let (mut lines, mut serializer) = (Vec::new(), DeflateSerializer);
     let mut log = IntervalLogWriterBuilder::new()
         .begin_log_with(&mut lines, &mut serializer)
         .map_err(|error| error.to_string())?;

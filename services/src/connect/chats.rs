@@ -198,7 +198,7 @@ impl Chats {
     }
 
     async fn write(&self, writes: impl Iterator<Item = Write>) -> bool {
-        let request = |write| WriteRequest { table_name: LEASES.to_owned(), write: Some(write) };
+        let request = |write| WriteRequest { table_name: LEASES.to_owned(), write: Some(write) }.into();
         let left = self.tables.write_batch(writes.map(request).collect()).await;
         left.is_ok_and(|left| left.is_empty())
     }

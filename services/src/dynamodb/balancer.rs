@@ -12,7 +12,9 @@ use eastfall_fabric::network::client::Client;
 use eastfall_fabric::world::{Kind, StartError, World};
 use eastfall_proto::dynamodb::*;
 use eastfall_topology::Span;
+use foldhash::fast::FixedState;
 use futures_util::future::join_all;
+use indexmap::IndexMap;
 use tonic::Status;
 
 use super::coordinator::{Participants, recover};
@@ -59,7 +61,7 @@ struct Balancer {
     nodes: Vec<Client>,
     partitions: u32,
     /// Tables never change once they exist, so what was learned about one stays true.
-    schemas: Mutex<BTreeMap<String, Arc<TableSchema>>>,
+    schemas: Mutex<IndexMap<String, Arc<TableSchema>, FixedState>>,
     transactions: AtomicU64,
     started: u64,
 }

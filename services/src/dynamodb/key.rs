@@ -32,7 +32,7 @@ pub struct TableSchema {
 pub type KeyBytes = SmallVec<[u8; 16]>;
 
 /// An item's place in a table: first by partition key, then by sort key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {
     /// The partition key, encoded.
     pub partition: KeyBytes,
@@ -132,8 +132,8 @@ impl TableSchema {
 
 fn encode(name: &str, value: &AttributeValue, key_type: KeyType, limit: usize) -> Result<KeyBytes, Status> {
     let bytes: KeyBytes = match (&value.value, key_type) {
-        (Some(Value::S(text)), KeyType::String) => text.as_bytes().into(),
-        (Some(Value::B(bytes)), KeyType::Binary) => bytes.as_slice().into(),
+        (Some(Value::S(text)), KeyType::String) => KeyBytes::from_slice(text.as_bytes()),
+        (Some(Value::B(bytes)), KeyType::Binary) => KeyBytes::from_slice(bytes),
         (Some(Value::N(text)), KeyType::Number) => {
             let number: Number =
                 text.parse().map_err(|error| validation(format!("key attribute `{name}` {error}")))?;
@@ -269,6 +269,13 @@ impl fmt::Display for TableSchema {
 }
 
 // === impl RowKey ===
+
+impl Clone for RowKey {
+    // As one copy of bytes each: smallvec's own goes byte by byte.
+    fn clone(&self) -> RowKey {
+        RowKey { partition: KeyBytes::from_slice(&self.partition), sort: KeyBytes::from_slice(&self.sort) }
+    }
+}
 
 impl RowKey {
     /// The number of the partition it lies in, of so many. All items of one partition key lie together; the hash is

@@ -3,18 +3,21 @@
 //! Writes go one at a time: planned against the state, made durable, applied. The server runs each request in a task
 //! of its own that outlives its caller, so a caller that gives up can't leave a write half-way between disk and memory.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eastfall_fabric::disk::Disk;
 use eastfall_fabric::world::{StartError, World};
 use eastfall_proto::dynamodb::transact_write_item::Item as Kind;
 use eastfall_proto::dynamodb::*;
+use eastfall_proto::shared::Shared;
 use eastfall_topology::Span;
+use foldhash::fast::FixedState;
+use indexmap::IndexSet;
 use tonic::Status;
 
 use super::error;
 use super::key::{RowKey, TableSchema};
+use super::row::Row;
 use super::store::{Change, Store};
 use super::throttle::{Limits, Throttle, Unit, read_cost, write_cost};
 use super::value::{Item, size};
@@ -173,9 +176,11 @@ impl Node {
         let key = self.read(|store| store.table(table)?.schema().exact_key(key))?;
         let partition = self.partition(table, &key);
         self.admit(Unit::Read, partition)?;
-        let item =
-            self.read(|store| store.table(table).map(|table| table.item(&key).cloned().unwrap_or_default()))?;
-        self.charge(Unit::Read, partition, read_cost(size(&item), consistent));
+        let (item, size) = self.read(|store| {
+            let row = store.table(table)?.row(&key);
+            Ok::<_, Status>((row.and_then(Row::item).unwrap_or_default(), row.map_or(0, Row::size)))
+        })?;
+        self.charge(Unit::Read, partition, read_cost(size, consistent));
         Ok(item)
     }
 
@@ -238,7 +243,7 @@ impl Node {
 
 /// Refuses two entries for one item.
 pub(super) fn distinct<'a>(places: impl IntoIterator<Item = (&'a str, &'a RowKey)>) -> Result<(), Status> {
-    let mut seen = BTreeSet::new();
+    let mut seen = IndexSet::with_hasher(FixedState::default());
     match places.into_iter().all(|place| seen.insert(place)) {
         true => Ok(()),
         false => Err(error::validation("the same item is named twice")),

@@ -13,7 +13,8 @@ use tonic::Status;
 
 use super::error;
 use super::key::{RowKey, TableSchema};
-use super::table::{Row, Table};
+use super::row::Row;
+use super::table::Table;
 use super::value::{self, Item};
 use super::write::{Effect, Write};
 
@@ -24,7 +25,7 @@ mod transaction;
 /// The state of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Store {
-    region: String,
+    region: Arc<str>,
     tables: BTreeMap<Arc<str>, Table>,
     transactions: transaction::Ledger,
 }
@@ -85,11 +86,7 @@ pub struct Written {
 impl Store {
     /// An empty store of a region.
     pub fn new(region: &str) -> Self {
-        Store {
-            region: region.to_owned(),
-            tables: BTreeMap::new(),
-            transactions: transaction::Ledger::default(),
-        }
+        Store { region: region.into(), tables: BTreeMap::new(), transactions: transaction::Ledger::default() }
     }
 
     /// The region whose name its writes carry.
@@ -136,7 +133,7 @@ impl Store {
             return Err(error::conflict());
         }
         let mut plan = Plan::new(self, now);
-        let written = plan.write(write, wanted)?;
+        let written = plan.write(&write, wanted)?;
         Ok((plan.changes, written))
     }
 
@@ -152,7 +149,7 @@ impl Store {
             if self.transactions.holds(&write.table, &write.key) {
                 held.push(write);
             } else {
-                plan.write(write, ReturnValues::None)?;
+                plan.write(&write, ReturnValues::None)?;
             }
         }
         Ok((plan.changes, held))
@@ -170,7 +167,7 @@ impl Store {
                 if let Ok(key) = table.schema().row_key(&record.key)
                     && table
                         .row(&key)
-                        .is_some_and(|row| row.item.is_empty() && row.written_at == record.written_at)
+                        .is_some_and(|row| !row.holds_item() && row.written_at() == record.written_at)
                     && removals.insert(key.clone())
                 {
                     changes.push(Change::Row { table: Arc::clone(name), key, row: None });
@@ -186,9 +183,9 @@ impl Store {
         for (name, table) in &self.tables {
             let due = table.expired(now).filter(|(key, _)| !self.transactions.holds(name, key));
             for (key, row) in due.take(at_most) {
-                let written_at = now.max(row.written_at + 1);
-                let removal = Row { item: Item::new(), written_at, region: self.region.clone() };
-                plan.row(table, key.clone(), removal, |schema, _| schema.key_of(&row.item));
+                let written_at = now.max(row.written_at() + 1);
+                let key_attributes = || table.schema().key_of(&row.item().unwrap_or_default());
+                plan.row(table, key.clone(), &Item::new(), written_at, &self.region, key_attributes);
             }
         }
         plan.changes
@@ -242,57 +239,62 @@ impl<'a> Plan<'a> {
         Plan { store, now, changes: Vec::new(), records: BTreeMap::new() }
     }
 
-    /// Plans a write. Items are moved and not copied, but for what was asked to be returned.
-    fn write(&mut self, write: Write, wanted: ReturnValues) -> Result<Written, Status> {
+    /// Plans a write.
+    fn write(&mut self, write: &Write, wanted: ReturnValues) -> Result<Written, Status> {
         let table = self.store.table(&write.table)?;
-        let key = write.key.clone();
-        let existing = table.row(&key);
-        let before = existing.and_then(Row::held);
-        let (item, removed) = match write.effect(table.schema(), before)? {
-            Effect::Nothing => (None, Item::new()),
-            Effect::Put(item) => (Some(item), Item::new()),
-            Effect::Remove(key) => (Some(Item::new()), key),
+        let existing = table.row(&write.key);
+        let effect = write.effect(table.schema(), existing)?;
+        let nothing = Item::new();
+        let item = match &effect {
+            Effect::Nothing => None,
+            Effect::Put(item) => Some(item.as_ref()),
+            Effect::Remove(_) => Some(&nothing),
         };
-        let bytes = before.map_or(0, value::size).max(item.as_ref().map_or(0, value::size));
         let returned = match wanted {
-            ReturnValues::AllOld => before.cloned(),
-            ReturnValues::AllNew => item.clone(),
+            ReturnValues::AllOld => existing.and_then(Row::item),
+            ReturnValues::AllNew => item.cloned(),
             ReturnValues::None => None,
         };
+        let mut bytes = existing.map_or(0, Row::size);
         if let Some(item) = item {
+            bytes = bytes.max(value::size(item));
             // Later than what is there, also when both come in the same nanosecond or another region's clock is ahead.
-            let after = existing.map_or(0, |row| row.written_at + 1);
-            let row = Row { item, written_at: self.now.max(after), region: self.store.region.clone() };
-            self.row(table, key, row, |schema, row| match row.held() {
-                Some(item) => schema.key_of(item),
-                None => removed,
-            });
+            let written_at = self.now.max(existing.map_or(0, |row| row.written_at() + 1));
+            let key_attributes = || match &effect {
+                Effect::Remove(key) => (*key).clone(),
+                _ => table.schema().key_of(item),
+            };
+            self.row(table, write.key.clone(), item, written_at, &self.store.region, key_attributes);
         }
         Ok(Written { bytes, returned: returned.unwrap_or_default() })
     }
 
-    /// Plans that a key holds a row. Its attributes are asked for only if the table has a stream, which names them.
+    /// Plans that a key holds an item, or that it was removed if that has no attributes. The key's attributes are asked for
+    /// only if the table has a stream, which names them.
     fn row(
         &mut self,
         table: &Table,
         key: RowKey,
-        row: Row,
-        key_attributes: impl FnOnce(&TableSchema, &Row) -> Item,
+        item: &Item,
+        written_at: u64,
+        region: &Arc<str>,
+        key_attributes: impl FnOnce() -> Item,
     ) {
-        let name = table.schema().shared_name();
-        if table.schema().stream() {
+        let (schema, name) = (table.schema(), table.schema().shared_name());
+        if schema.stream() {
             let planned = self.records.entry(Arc::clone(&name)).or_insert(0);
             let record = Record {
                 sequence_number: table.stream().next() + *planned,
-                key: key_attributes(table.schema(), &row),
-                new_image: row.item.clone(),
-                written_at: row.written_at,
-                region: row.region.clone(),
+                key: key_attributes(),
+                new_image: item.clone(),
+                written_at,
+                region: region.as_ref().to_owned(),
             };
             *planned += 1;
             self.changes.push(Change::Record { table: Arc::clone(&name), record });
         }
-        let row = (table.schema().stream() || !row.item.is_empty()).then_some(row);
+        let remembered = schema.stream() || !item.is_empty();
+        let row = remembered.then(|| Row::new(schema, item, written_at, region));
         self.changes.push(Change::Row { table: name, key, row });
     }
 }

@@ -1,33 +1,22 @@
 //! One table on one storage node: items in the order of their keys, and how they are read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds as _};
 
 use eastfall_proto::dynamodb::sort_condition::Test;
 use eastfall_proto::dynamodb::{Item as ItemMessage, QueryRequest, QueryResponse, SortCondition};
+use foldhash::fast::FixedState;
+use indexmap::IndexMap;
 use tonic::Status;
 
 use super::error::validation;
 use super::key::{KeyBytes, RowKey, TableSchema};
+use super::row::Row;
 use super::stream::Stream;
-use super::value::{self, Item};
+use super::value::Item;
 
 /// A page of a query ends at so many bytes (published: 1 MB).
 const PAGE: usize = 1 << 20;
-
-/// What a key holds, and which write put it there. Also its durable form.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Row {
-    /// The item; empty where it was removed and the table, being replicated, remembers that.
-    #[prost(btree_map = "string, message", tag = "1")]
-    pub item: Item,
-    /// When it was written, in nanoseconds of incident time. Strictly ascending for a key.
-    #[prost(uint64, tag = "2")]
-    pub written_at: u64,
-    /// The region it was first written in.
-    #[prost(string, tag = "3")]
-    pub region: String,
-}
 
 /// Between which sort keys a query looks.
 type SortBounds = (Bound<KeyBytes>, Bound<KeyBytes>);
@@ -36,8 +25,10 @@ type SortBounds = (Bound<KeyBytes>, Bound<KeyBytes>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     schema: TableSchema,
-    /// Changed through [`Table::put`] and [`Table::remove`] only, which count.
-    pub(super) rows: BTreeMap<RowKey, Row>,
+    /// Changed through [`Table::put`] and [`Table::remove`] only, which count. By hash, since most requests name a key.
+    pub(super) rows: IndexMap<RowKey, Row, FixedState>,
+    /// The sort keys of each partition key, in order, if the table has sort keys: what queries go by.
+    order: BTreeMap<KeyBytes, BTreeSet<KeyBytes>>,
     /// Rows that hold an item.
     items: usize,
     /// Those whose time to live ends, by its end in nanoseconds.
@@ -45,23 +36,17 @@ pub struct Table {
     pub(super) stream: Stream,
 }
 
-impl Row {
-    /// The item, unless this is the memory of a removal.
-    pub fn held(&self) -> Option<&Item> {
-        (!self.item.is_empty()).then_some(&self.item)
-    }
-
-    /// The later of two writes wins; of two at the same moment, that of the greater region name, so that all regions
-    /// agree.
-    pub fn supersedes(&self, other: &Row) -> bool {
-        (self.written_at, &self.region) > (other.written_at, &other.region)
-    }
-}
-
 impl Table {
     /// An empty table.
     pub fn new(schema: TableSchema) -> Self {
-        Table { schema, rows: BTreeMap::new(), items: 0, endings: BTreeSet::new(), stream: Stream::default() }
+        Table {
+            schema,
+            rows: IndexMap::default(),
+            order: BTreeMap::new(),
+            items: 0,
+            endings: BTreeSet::new(),
+            stream: Stream::default(),
+        }
     }
 
     /// How it names its items.
@@ -80,8 +65,8 @@ impl Table {
     }
 
     /// The item with this key.
-    pub fn item(&self, key: &RowKey) -> Option<&Item> {
-        self.row(key).and_then(Row::held)
+    pub fn item(&self, key: &RowKey) -> Option<Item> {
+        self.row(key).and_then(Row::item)
     }
 
     /// The rows whose time to live is over at a moment (nanoseconds), in the order in which it ended.
@@ -92,33 +77,39 @@ impl Table {
 
     /// Has a key hold this row.
     pub(super) fn put(&mut self, key: RowKey, row: Row) {
-        self.items += usize::from(!row.item.is_empty());
-        let end = self.end_of(&row);
-        let mortal = self.schema.time_to_live().is_some().then(|| key.clone());
-        let before = self.rows.insert(key, row);
-        self.items -= usize::from(before.as_ref().is_some_and(|row| !row.item.is_empty()));
-        if let Some(key) = mortal {
-            self.forget_end(before, &key);
-            self.endings.extend(end.map(|end| (end, key)));
-        }
+        self.items += usize::from(row.holds_item());
+        let end = row.ends();
+        let before = match self.rows.get_mut(&key) {
+            Some(present) => Some(std::mem::replace(present, row)),
+            None => {
+                if self.schema.has_sort_key() {
+                    self.order.entry(key.partition.clone()).or_default().insert(key.sort.clone());
+                }
+                self.rows.insert(key.clone(), row)
+            }
+        };
+        self.items -= usize::from(before.as_ref().is_some_and(Row::holds_item));
+        self.forget_end(before, &key);
+        self.endings.extend(end.map(|end| (end, key)));
     }
 
     /// Has a key hold nothing, not even the memory of a removal.
     pub(super) fn remove(&mut self, key: &RowKey) {
-        let before = self.rows.remove(key);
-        self.items -= usize::from(before.as_ref().is_some_and(|row| !row.item.is_empty()));
+        let before = self.rows.swap_remove(key);
+        if let Some(sorts) = self.order.get_mut(&key.partition) {
+            sorts.remove(&key.sort);
+            if sorts.is_empty() {
+                self.order.remove(&key.partition);
+            }
+        }
+        self.items -= usize::from(before.as_ref().is_some_and(Row::holds_item));
         self.forget_end(before, key);
     }
 
     fn forget_end(&mut self, before: Option<Row>, key: &RowKey) {
-        if let Some(end) = before.and_then(|row| self.end_of(&row)) {
+        if let Some(end) = before.and_then(|row| row.ends()) {
             self.endings.remove(&(end, key.clone()));
         }
-    }
-
-    /// When a row's time to live ends.
-    fn end_of(&self, row: &Row) -> Option<u64> {
-        value::parsed(&row.item, self.schema.time_to_live()?)
     }
 
     /// How many items there are.
@@ -151,7 +142,7 @@ impl Table {
             let bound = if query.descending { &mut high } else { &mut low };
             *bound = Bound::Excluded(start.sort);
         }
-        let rows = self.within(&partition, low, high);
+        let rows = self.within(partition, low, high);
         let limit = if query.limit == 0 { usize::MAX } else { query.limit as usize };
         let page = if query.descending { page(rows.rev(), limit) } else { page(rows, limit) };
         Ok(QueryResponse {
@@ -163,25 +154,23 @@ impl Table {
         })
     }
 
+    /// The rows of a partition key that hold items, by sort key.
     fn within(
         &self,
-        partition: &[u8],
+        partition: KeyBytes,
         low: Bound<KeyBytes>,
         high: Bound<KeyBytes>,
     ) -> impl DoubleEndedIterator<Item = &Row> {
-        let at = |sort: KeyBytes| RowKey { partition: partition.into(), sort };
-        // The first key after all of this partition key's.
-        let beyond = RowKey { partition: [partition, &[0]].concat().into(), sort: KeyBytes::new() };
-        let low = match low {
-            Bound::Unbounded => Bound::Included(at(KeyBytes::new())),
-            bound => bound.map(at),
-        };
-        let high = match high {
-            Bound::Unbounded => Bound::Excluded(beyond),
-            bound => bound.map(at),
-        };
-        let range = is_range(&low, &high).then(|| self.rows.range((low, high)));
-        range.into_iter().flatten().map(|(_, row)| row).filter(|row| !row.item.is_empty())
+        // Without sort keys there is one item at most, and its sort key is empty.
+        let alone = (!self.schema.has_sort_key()).then(KeyBytes::new);
+        let alone = alone.filter(|sort| (low.as_ref(), high.as_ref()).contains(sort));
+        let sorts = self.order.get(&partition).filter(|_| is_range(&low, &high));
+        let range =
+            sorts.into_iter().flat_map(move |sorts| sorts.range((low.clone(), high.clone())).cloned());
+        range
+            .chain(alone)
+            .filter_map(move |sort| self.row(&RowKey { partition: partition.clone(), sort }))
+            .filter(|row| row.holds_item())
     }
 
     fn sort_bounds(&self, sort: &SortCondition) -> Result<SortBounds, Status> {
@@ -220,8 +209,8 @@ fn after_prefix(prefix: &[u8]) -> Option<KeyBytes> {
     Some(after)
 }
 
-/// False where `BTreeMap::range` would panic: the low end lies beyond the high one.
-fn is_range(low: &Bound<RowKey>, high: &Bound<RowKey>) -> bool {
+/// False where `BTreeSet::range` would panic: the low end lies beyond the high one.
+fn is_range(low: &Bound<KeyBytes>, high: &Bound<KeyBytes>) -> bool {
     match (low, high) {
         (Bound::Included(low), Bound::Included(high)) => low <= high,
         (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
@@ -240,8 +229,8 @@ fn page<'a>(mut rows: impl Iterator<Item = &'a Row>, limit: usize) -> Page {
     let (mut items, mut bytes) = (Vec::new(), 0);
     while items.len() < limit && bytes < PAGE {
         let Some(row) = rows.next() else { return Page { items, more: false } };
-        bytes += value::size(&row.item);
-        items.push(row.item.clone());
+        bytes += row.size();
+        items.extend(row.item());
     }
     Page { more: rows.next().is_some(), items }
 }
@@ -249,7 +238,7 @@ fn page<'a>(mut rows: impl Iterator<Item = &'a Row>, limit: usize) -> Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamodb::value::{bytes, item, number, string};
+    use crate::dynamodb::value::{self, bytes, item, number, string};
     use eastfall_proto::dynamodb::Between;
     use proptest::prelude::*;
 
@@ -259,10 +248,15 @@ mod tests {
             for customer in ["a", "b", "b\0"] {
                 let item = item([("customer", string(customer)), ("number", number(order))]);
                 let key = table.schema.row_key(&item).expect("a valid key");
-                table.put(key, Row { item, ..Row::default() });
+                put(&mut table, key, &item);
             }
         }
         table
+    }
+
+    fn put(table: &mut Table, key: RowKey, item: &Item) {
+        let row = Row::new(&table.schema, item, 0, &"r".into());
+        table.put(key, row);
     }
 
     fn of_b(sort: Option<Test>) -> QueryRequest {
@@ -288,11 +282,12 @@ mod tests {
         let keys: Vec<RowKey> = table.rows.keys().cloned().collect();
         assert_eq!(table.len(), 6, "two orders each of three customers");
         let held = table.row(&keys[0]).expect("a row").clone();
-        for (row, expected) in [(held.clone(), 6), (Row::default(), 5), (Row::default(), 5), (held, 6)] {
+        let removed = Row::new(&table.schema, &Item::new(), 1, &"r".into());
+        for (row, expected) in [(held.clone(), 6), (removed.clone(), 5), (removed.clone(), 5), (held, 6)] {
             table.put(keys[0].clone(), row);
             assert_eq!(table.len(), expected);
         }
-        table.put(keys[1].clone(), Row::default());
+        table.put(keys[1].clone(), removed);
         keys.iter().for_each(|key| table.remove(key));
         assert!(table.is_empty(), "removed rows don't count, whatever they held");
     }
@@ -321,7 +316,7 @@ mod tests {
         for digest in [vec![0xfe, 0xff], vec![0xff], vec![0xff, 0xff, 1]] {
             let item = item([("owner", string("o")), ("digest", bytes(digest))]);
             let key = table.schema.row_key(&item).expect("valid");
-            table.put(key, Row { item, ..Row::default() });
+            put(&mut table, key, &item);
         }
         let count = |prefix: Vec<u8>| {
             let sort = Some(SortCondition { test: Some(Test::BeginsWith(bytes(prefix))) });
@@ -341,7 +336,7 @@ mod tests {
                 ("text", string("x".repeat(400_000))),
             ]);
             let key = table.schema.row_key(&item).expect("valid");
-            table.put(key, Row { item, ..Row::default() });
+            put(&mut table, key, &item);
         }
         let response = table.query(&of_b(None)).expect("a valid query");
         assert_eq!(response.items.len(), 3);

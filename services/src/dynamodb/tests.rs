@@ -141,7 +141,7 @@ fn a_batch_of_26_is_refused() {
         let table_name = || "customer-data".to_owned();
         ids(count)
             .into_iter()
-            .map(|key| WriteRequest { table_name: table_name(), write: write(key) })
+            .map(|key| WriteRequest { table_name: table_name(), write: write(key) }.into())
             .collect()
     };
     let client = lab.client("web", "dynamodb");

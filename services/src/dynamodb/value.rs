@@ -25,11 +25,7 @@ pub fn bytes(bytes: Vec<u8>) -> AttributeValue {
 
 /// An item of these attributes.
 pub fn item<const COUNT: usize>(attributes: [(&str, AttributeValue); COUNT]) -> Item {
-    let mut item = Item::new();
-    for (name, value) in attributes {
-        item.insert(name.to_owned(), value);
-    }
-    item
+    Item::from(attributes.map(|(name, value)| (name.to_owned(), value)))
 }
 
 /// The text of a string attribute.

@@ -1,18 +1,19 @@
 //! One write of one item: what the four kinds of write have in common, so that single writes, batches and transactions
 //! all go the same way.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use eastfall_proto::dynamodb::transact_write_item::Item as Kind;
 use eastfall_proto::dynamodb::write_request::Write as BatchKind;
-use eastfall_proto::dynamodb::{
-    Condition, Item as ItemMessage, TransactWriteItem, UpdateAction, WriteRequest,
-};
+use eastfall_proto::dynamodb::{Condition, TransactWriteItem, UpdateAction, WriteRequest};
+use eastfall_proto::shared::Shared;
 use tonic::Status;
 
 use super::condition;
 use super::error::{condition_failed, validation};
 use super::key::{RowKey, TableSchema};
+use super::row::Row;
 use super::update;
 use super::value::{self, Item};
 
@@ -36,18 +37,20 @@ enum Action {
     Put(Item),
     Update(Item, Vec<UpdateAction>),
     Delete(Item),
+    /// A put or delete of a batch, which is handed on and not copied.
+    Batch(Shared<WriteRequest>),
     Check,
 }
 
 /// What a write makes of an item.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub enum Effect<'a> {
     /// It only checked.
     Nothing,
     /// The item is now this.
-    Put(Item),
+    Put(Cow<'a, Item>),
     /// The item with this key is gone.
-    Remove(Item),
+    Remove(&'a Item),
 }
 
 /// The name of the table that a write is about.
@@ -114,30 +117,27 @@ impl Write {
     ///
     /// # Errors
     /// `ValidationException` if the key does not fit the schema.
-    pub fn of_batch(schema: &TableSchema, request: WriteRequest) -> Result<Write, Status> {
+    pub fn of_batch(schema: &TableSchema, request: Shared<WriteRequest>) -> Result<Write, Status> {
         let key = batch_key_of(schema, &request)?;
-        let action = match request.write {
-            Some(BatchKind::Put(item)) => Action::Put(item.attributes),
-            Some(BatchKind::Delete(key)) => Action::Delete(key.attributes),
-            None => return Err(validation("a batch's request says nothing")),
-        };
-        Ok(Write { table: schema.shared_name(), key, condition: None, action })
+        Ok(Write { table: schema.shared_name(), key, condition: None, action: Action::Batch(request) })
     }
 
     /// The request that a batch's write was made of; nothing if it was made otherwise.
-    pub fn into_batch(self) -> Option<WriteRequest> {
-        let write = match self.action {
-            Action::Put(attributes) => BatchKind::Put(ItemMessage { attributes }),
-            Action::Delete(attributes) => BatchKind::Delete(ItemMessage { attributes }),
-            Action::Update(..) | Action::Check => return None,
-        };
-        Some(WriteRequest { table_name: self.table.as_ref().to_owned(), write: Some(write) })
+    pub fn into_batch(self) -> Option<Shared<WriteRequest>> {
+        match self.action {
+            Action::Batch(request) => Some(request),
+            Action::Put(_) | Action::Update(..) | Action::Delete(_) | Action::Check => None,
+        }
     }
 
     /// The size of the item that it puts, in bytes as DynamoDB counts them.
     pub fn put_size(&self) -> usize {
         match &self.action {
             Action::Put(item) => value::size(item),
+            Action::Batch(request) => match &request.write {
+                Some(BatchKind::Put(item)) => value::size(&item.attributes),
+                Some(BatchKind::Delete(_)) | None => 0,
+            },
             Action::Update(..) | Action::Delete(_) | Action::Check => 0,
         }
     }
@@ -147,22 +147,30 @@ impl Write {
     /// # Errors
     /// `ConditionalCheckFailedException` if its condition does not hold, `ValidationException` if condition or update
     /// are malformed or the item becomes too large.
-    pub fn effect(self, schema: &TableSchema, existing: Option<&Item>) -> Result<Effect, Status> {
+    pub fn effect(&self, schema: &TableSchema, existing: Option<&Row>) -> Result<Effect<'_>, Status> {
+        let existing = existing.filter(|row| row.holds_item());
+        let looks = self.condition.is_some() || matches!(self.action, Action::Update(..));
+        let before = existing.filter(|_| looks).and_then(Row::item);
         if let Some(condition) = &self.condition {
             let nothing = Item::new();
-            if !condition::holds(condition, existing.unwrap_or(&nothing))? {
+            if !condition::holds(condition, before.as_ref().unwrap_or(&nothing))? {
                 return Err(condition_failed());
             }
         }
-        let item = match self.action {
+        let delete = |key| if existing.is_some() { Effect::Remove(key) } else { Effect::Nothing };
+        let item = match &self.action {
             Action::Check => return Ok(Effect::Nothing),
-            Action::Delete(_) if existing.is_none() => return Ok(Effect::Nothing),
-            Action::Delete(key) => return Ok(Effect::Remove(key)),
-            Action::Put(item) => item,
+            Action::Delete(key) => return Ok(delete(key)),
+            Action::Batch(request) => match &request.write {
+                Some(BatchKind::Put(item)) => Cow::Borrowed(&item.attributes),
+                Some(BatchKind::Delete(key)) => return Ok(delete(&key.attributes)),
+                None => return Ok(Effect::Nothing),
+            },
+            Action::Put(item) => Cow::Borrowed(item),
             Action::Update(key, actions) => {
-                let mut item = existing.cloned().unwrap_or(key);
-                update::apply(schema, &actions, &mut item)?;
-                item
+                let mut item = before.unwrap_or_else(|| key.clone());
+                update::apply(schema, actions, &mut item)?;
+                Cow::Owned(item)
             }
         };
         if let Some((name, _)) = item.iter().find(|(_, value)| value.value.is_none()) {

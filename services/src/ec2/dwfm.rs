@@ -9,16 +9,17 @@
 //! The service's `workers`, `service-time` (of one establishment), `queue` and `slowdown` are the workers' and their
 //! queue's: what waits is a few bytes, for it waits for hours.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use eastfall_fabric::capacity::line::{Line, Ticket};
 use eastfall_fabric::network::client::Client;
 use eastfall_fabric::network::server::Serving;
 use eastfall_fabric::record::ServerRecorder;
-use eastfall_fabric::world::{Kind, StartError, World};
+use eastfall_fabric::world::{Kind, Sampled, StartError, World};
 use eastfall_proto::ec2::dwfm_api;
 use eastfall_topology::{Capacity, Distribution, Moment, Span, Topology};
+use foldhash::fast::FixedState;
+use indexmap::IndexMap;
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -102,7 +103,7 @@ async fn start(world: World) -> Result<(), StartError> {
         line: Line::new(world.rng("work-times"), capacity, world.record().server()),
         topology: world.topology(),
         busy: 0,
-        askers: BTreeMap::new(),
+        askers: IndexMap::default(),
         book,
         admission: Admission::new(now),
         store_answers: false,
@@ -124,7 +125,8 @@ async fn start(world: World) -> Result<(), StartError> {
     for name in SERIES {
         world.record().count(name, 0);
     }
-    host.say();
+    let sampled: Weak<dyn Sampled> = Arc::downgrade(&(Arc::clone(&host) as Arc<dyn Sampled>));
+    world.sample_also(sampled);
     let task = Arc::clone(&host);
     world.spawn(async move { task.keep_checking().await });
     let task = Arc::clone(&host);
@@ -173,7 +175,7 @@ struct State {
     topology: Arc<Topology>,
     busy: u32,
     /// Who waits for the end of an attempt; those who gave up are gone from here while their attempt is still in line.
-    askers: BTreeMap<Ticket, oneshot::Sender<Result<Moment, Status>>>,
+    askers: IndexMap<Ticket, oneshot::Sender<Result<Moment, Status>>, FixedState>,
     book: Book,
     admission: Admission,
     /// Whether the last sign of life reached the store.
@@ -195,14 +197,6 @@ impl Host {
         state
     }
 
-    fn say(&self) {
-        let state = self.state();
-        let record = self.world.record();
-        record.gauge("queue", state.line.len() as f64);
-        record.gauge("establishing-capacity", establishing_rate(state.line.capacity()));
-        record.gauge("changes-pending", state.book.changes() as f64);
-    }
-
     fn lease_end(&self) -> Moment {
         self.world.now() + self.settings.get().lease
     }
@@ -216,6 +210,16 @@ impl Host {
         self.layout.local(self.number, droplet).ok_or_else(|| {
             Status::invalid_argument(format!("{} is not in charge of droplet {droplet}", self.name))
         })
+    }
+}
+
+impl Sampled for Host {
+    fn say(&self) {
+        let state = self.state();
+        let record = self.world.record();
+        record.gauge("queue", state.line.len() as f64);
+        record.gauge("establishing-capacity", establishing_rate(state.line.capacity()));
+        record.gauge("changes-pending", state.book.changes() as f64);
     }
 }
 

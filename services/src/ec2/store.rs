@@ -122,16 +122,16 @@ impl Store {
 
     /// Writes up to 25 leases and says which could not be written.
     pub(super) async fn put_leases(&self, host: &str, leases: &[Lease]) -> Result<Vec<u32>, Status> {
-        let put = |lease: &Lease| WriteRequest {
-            table_name: LEASES.to_owned(),
-            write: Some(Write::Put(ItemMessage { attributes: lease_item(host, *lease) })),
+        let put = |lease: &Lease| {
+            let write = Some(Write::Put(ItemMessage { attributes: lease_item(host, *lease) }));
+            WriteRequest { table_name: LEASES.to_owned(), write }.into()
         };
         let unwritten = self.tables.write_batch(leases.iter().map(put).collect()).await?;
         let droplet = |request: &WriteRequest| match &request.write {
             Some(Write::Put(put)) => droplet_of(&put.attributes),
             _ => None,
         };
-        Ok(unwritten.iter().filter_map(droplet).collect())
+        Ok(unwritten.iter().filter_map(|request| droplet(request)).collect())
     }
 
     /// All leases of a host.
@@ -284,7 +284,9 @@ pub(super) fn is_reachable(instance: &Item) -> bool {
 
 /// Sort keys are strings: numbers of the same length sort as such.
 fn droplet_key(droplet: u32) -> String {
-    format!("{droplet:08}")
+    // By hand, since it is done with every renewal.
+    let digits = droplet.to_string();
+    ["00000000".get(digits.len()..).unwrap_or_default(), &digits].concat()
 }
 
 fn droplet_of(item: &Item) -> Option<u32> {

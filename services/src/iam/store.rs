@@ -85,7 +85,7 @@ impl Store {
                 for (table, item) in [(ENTITIES, entity_item(entity)), (CHANGES, change_item(place, entity))]
                 {
                     let write = Some(Write::Put(ItemMessage { attributes: item }));
-                    requests.push(WriteRequest { table_name: table.to_owned(), write });
+                    requests.push(WriteRequest { table_name: table.to_owned(), write }.into());
                 }
             }
             while !requests.is_empty() {

@@ -65,9 +65,9 @@ async fn fill(tables: &Tables, table: &str, users: &[User]) -> Result<(), Status
                 ("accounts", string(accounts.join(" "))),
             ]);
             let write = Some(Write::Put(ItemMessage { attributes: user }));
-            WriteRequest { table_name: table.to_owned(), write }
+            WriteRequest { table_name: table.to_owned(), write }.into()
         };
-        let mut requests: Vec<WriteRequest> = several.iter().map(put).collect();
+        let mut requests: Vec<_> = several.iter().map(put).collect();
         while !requests.is_empty() {
             requests = tables.write_batch(requests).await?;
         }

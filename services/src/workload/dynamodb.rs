@@ -39,7 +39,9 @@ pub(super) fn operations() -> Vec<Operation> {
                 |number, draw: &Draw<'_>| Some(Write::Put(ItemMessage { attributes: item(number, draw) }));
             let numbers = draw.keys(SEVERAL);
             let request = |number| WriteRequest { table_name: table(draw), write: put(number, draw) };
-            BatchWriteItemRequest { requests: numbers.into_iter().map(request).collect() }
+            BatchWriteItemRequest {
+                requests: numbers.into_iter().map(|number| request(number).into()).collect(),
+            }
         }),
         operation(DYNAMODB, &api::BATCH_GET_ITEM, |draw| {
             let numbers = draw.keys(SEVERAL);

@@ -6,6 +6,7 @@
 use super::*;
 use crate::dynamodb::node::{BATCH_READS, BATCH_WRITES, distinct, within};
 use crate::dynamodb::write;
+use eastfall_proto::shared::Shared;
 
 impl Balancer {
     pub(super) async fn batch_write(
@@ -14,15 +15,15 @@ impl Balancer {
         request: BatchWriteItemRequest,
     ) -> Result<BatchWriteItemResponse, Status> {
         within(BATCH_WRITES, request.requests.len())?;
-        let (mut places, mut parts) = (Vec::new(), BTreeMap::<u32, Vec<WriteRequest>>::new());
+        let (mut places, mut parts) = (Vec::new(), BTreeMap::<u32, Vec<Shared<WriteRequest>>>::new());
         for request in request.requests {
             let schema = self.schema(context, &request.table_name).await?;
             let key = write::batch_key_of(&schema, &request)?;
             let node = self.node_of_key(&request.table_name, &key);
-            places.push((request.table_name.clone(), key));
+            places.push((schema.shared_name(), key));
             parts.entry(node).or_default().push(request);
         }
-        distinct(places.iter().map(|(table, key)| (table.as_str(), key)))?;
+        distinct(places.iter().map(|(table, key)| (&**table, key)))?;
         let writes = parts.into_iter().map(|(node, requests)| async move {
             let part = BatchWriteItemRequest { requests: requests.clone() };
             (requests, self.ask(context, node, &storage_api::BATCH_WRITE_ITEM, part).await)
@@ -42,12 +43,13 @@ impl Balancer {
         within(BATCH_READS, request.keys.len())?;
         let (mut places, mut parts) = (Vec::new(), BTreeMap::<u32, Vec<TableKey>>::new());
         for key in request.keys {
-            let place = self.schema(context, &key.table_name).await?.exact_key(&key.key)?;
+            let schema = self.schema(context, &key.table_name).await?;
+            let place = schema.exact_key(&key.key)?;
             let node = self.node_of_key(&key.table_name, &place);
-            places.push((key.table_name.clone(), place));
+            places.push((schema.shared_name(), place));
             parts.entry(node).or_default().push(key);
         }
-        distinct(places.iter().map(|(table, key)| (table.as_str(), key)))?;
+        distinct(places.iter().map(|(table, key)| (&**table, key)))?;
         let reads = parts.into_iter().map(|(node, keys)| async move {
             let part = BatchGetItemRequest { keys: keys.clone(), consistent_read: request.consistent_read };
             (keys, self.ask(context, node, &storage_api::BATCH_GET_ITEM, part).await)

@@ -15,21 +15,13 @@ impl Node {
     ) -> Result<BatchWriteItemResponse, Status> {
         within(BATCH_WRITES, request.requests.len())?;
         let writes = self.read(|store| {
-            let write =
-                |request: WriteRequest| Write::of_batch(store.table(&request.table_name)?.schema(), request);
+            let write = |request: Shared<WriteRequest>| {
+                Write::of_batch(store.table(&request.table_name)?.schema(), request)
+            };
             request.requests.into_iter().map(write).collect::<Result<Vec<Write>, Status>>()
         })?;
         distinct(writes.iter().map(|write| (&*write.table, &write.key)))?;
-        let (mut admitted, mut left) = (Vec::new(), Vec::new());
-        for write in writes {
-            let partition = self.partition(&write.table, &write.key);
-            if self.admit(Unit::Write, partition).is_ok() {
-                self.charge(Unit::Write, partition, write_cost(write.put_size()));
-                admitted.push(write);
-            } else {
-                left.push(write);
-            }
-        }
+        let (admitted, mut left) = self.admit_each(writes);
         left.extend(self.write(|store, now| store.write_each(now, admitted)).await?);
         Ok(BatchWriteItemResponse {
             unprocessed_items: left.into_iter().filter_map(Write::into_batch).collect(),
@@ -51,5 +43,25 @@ impl Node {
             }
         }
         Ok(response)
+    }
+
+    /// The writes that their partitions have let in, and charged for, and the others.
+    fn admit_each(&self, writes: Vec<Write>) -> (Vec<Write>, Vec<Write>) {
+        let (limits, now) = ((self.limits)(), self.world.now());
+        let (admitted, left): (Vec<_>, Vec<_>) = {
+            let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+            writes.into_iter().partition(|write| {
+                let partition = self.partition(&write.table, &write.key);
+                let admitted = throttle.admits(&limits, Unit::Write, partition, now);
+                if admitted {
+                    throttle.charge(&limits, Unit::Write, partition, now, write_cost(write.put_size()));
+                }
+                admitted
+            })
+        };
+        if !left.is_empty() {
+            self.world.record().count("throttled", left.len() as u64);
+        }
+        (admitted, left)
     }
 }

@@ -24,7 +24,7 @@ impl Change {
             }
             Change::Row { table, key: row_key, row } => (
                 key(ROW, &[table.as_bytes(), &row_key.partition], &row_key.sort),
-                row.as_ref().map(|row| row.encode_to_vec()),
+                row.as_ref().map(Row::durable),
             ),
             Change::Record { table, record } => {
                 (record_key(table, record.sequence_number), Some(record.encode_to_vec()))
@@ -97,7 +97,8 @@ impl Store {
                 let (table, rest) = part(rest)?;
                 let (partition, sort) = part(rest)?;
                 let key = RowKey { partition: partition.into(), sort: sort.into() };
-                Some(Change::Row { table: name(table)?, key, row: Some(Row::decode(value).ok()?) })
+                let schema = self.table(std::str::from_utf8(table).ok()?).ok()?.schema();
+                Some(Change::Row { table: schema.shared_name(), key, row: Some(Row::read(schema, value)?) })
             }
             RECORD => {
                 Some(Change::Record { table: name(part(rest)?.0)?, record: Record::decode(value).ok()? })

@@ -3,6 +3,7 @@
 use eastfall_proto::shared::Shared;
 
 use super::*;
+use crate::dynamodb::row::supersedes;
 
 impl Store {
     /// Plans changes that were first made in another region; returns how many count and how many are superseded by
@@ -24,29 +25,35 @@ impl Store {
             )));
         }
         // Of several changes of one item only the last can count.
-        let mut newest: BTreeMap<RowKey, (&Record, Row)> = BTreeMap::new();
+        let mut newest: BTreeMap<RowKey, &Record> = BTreeMap::new();
         for record in records {
             let key = table.schema().row_key(&record.key)?;
-            let (item, region) = (record.new_image.clone(), record.region.clone());
-            let row = Row { item, written_at: record.written_at, region };
             match newest.get(&key) {
-                Some((_, other)) if !row.supersedes(other) => {}
+                Some(other) if !supersedes(origin(record), origin(other)) => {}
                 _ => {
-                    newest.insert(key, (record, row));
+                    newest.insert(key, record);
                 }
             }
         }
         let mut plan = Plan::new(self, 0);
         let mut applied = 0;
-        for (key, (record, row)) in newest {
+        for (key, record) in newest {
             if self.transactions.holds(&table.schema().shared_name(), &key) {
                 return Err(error::conflict());
             }
-            if table.row(&key).is_none_or(|existing| row.supersedes(existing)) {
-                plan.row(table, key, row, |_, _| record.key.clone());
+            let held = table.row(&key).map(|row| (row.written_at(), row.region().as_ref()));
+            if held.is_none_or(|held| supersedes(origin(record), held)) {
+                let (item, at, region) =
+                    (&record.new_image, record.written_at, record.region.as_str().into());
+                plan.row(table, key, item, at, &region, || record.key.clone());
                 applied += 1;
             }
         }
         Ok((plan.changes, applied, records.len() as u32 - applied))
     }
+}
+
+/// When and where a change was first made.
+fn origin(record: &Record) -> (u64, &str) {
+    (record.written_at, &record.region)
 }

@@ -81,7 +81,7 @@ impl Node {
     fn item(&self, droplet: &str) -> Option<Item> {
         let table = self.store.table("leases").expect("the table");
         let key = table.schema().row_key(&item([("droplet", string(droplet))])).expect("a key");
-        table.item(&key).cloned()
+        table.item(&key)
     }
 }
 

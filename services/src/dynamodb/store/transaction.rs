@@ -84,7 +84,7 @@ impl Store {
                 if self.transactions.holds(&write.table, &write.key) {
                     return Ok(error::TRANSACTION_CONFLICT);
                 }
-                plan.write(write, ReturnValues::None).map(|_| "")
+                plan.write(&write, ReturnValues::None).map(|_| "")
             };
         let reasons: Vec<String> = request
             .items
@@ -155,7 +155,7 @@ impl Store {
         if commit {
             for write in &intent.writes {
                 // The items have been held since the conditions were checked, so they hold still.
-                let written = plan.write(write.clone(), ReturnValues::None);
+                let written = plan.write(write, ReturnValues::None);
                 written.map_err(|status| error::internal(status.message()))?;
             }
         }

@@ -16,6 +16,8 @@ pub(super) struct Book {
     used: Vec<u32>,
     /// Droplets that had a lease when last seen, the emptiest first.
     candidates: BTreeSet<(u32, Local)>,
+    /// Whether a droplet is among these: asked with every renewal.
+    listed: Vec<bool>,
     /// What is to be done on a droplet as soon as it has a lease, in that order.
     changes: BTreeMap<Local, Vec<Alteration>>,
     /// How many these are: asked for with every request.
@@ -31,6 +33,7 @@ impl Book {
             until: vec![Moment::START; count],
             used: vec![0; count],
             candidates: BTreeSet::new(),
+            listed: vec![false; count],
             changes: BTreeMap::new(),
             waiting: 0,
             checking: BTreeSet::new(),
@@ -50,7 +53,9 @@ impl Book {
     pub(super) fn extend(&mut self, local: Local, until: Moment) {
         if let Some(known) = self.until.get_mut(local as usize) {
             *known = until;
-            self.candidates.insert((self.used[local as usize], local));
+            if !std::mem::replace(&mut self.listed[local as usize], true) {
+                self.candidates.insert((self.used[local as usize], local));
+            }
         }
     }
 
@@ -86,6 +91,7 @@ impl Book {
         while let Some(&(used, local)) = self.candidates.first() {
             if !self.has_lease(local, now) {
                 self.candidates.pop_first();
+                self.listed[local as usize] = false;
                 continue;
             }
             if used >= slots {
@@ -106,10 +112,11 @@ impl Book {
     /// What a droplet says it runs.
     pub(super) fn set_used(&mut self, local: Local, used: u32) {
         let Some(known) = self.used.get_mut(local as usize) else { return };
-        if self.candidates.remove(&(*known, local)) {
+        let before = std::mem::replace(known, used);
+        if before != used && self.listed[local as usize] {
+            self.candidates.remove(&(before, local));
             self.candidates.insert((used, local));
         }
-        *known = used;
     }
 
     // === Changes ===

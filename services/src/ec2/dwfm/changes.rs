@@ -52,7 +52,6 @@ impl Host {
         if leased {
             self.apply_changes(local).await;
         }
-        self.say();
         Ok(leased)
     }
 

@@ -34,7 +34,6 @@ impl Host {
                 next += self.settings.get().check_period / u64::from(groups);
                 self.begin_check(group);
             }
-            self.say();
         }
     }
 

@@ -28,7 +28,7 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.host.state();
-        let gave_up = state.askers.remove(&self.ticket).is_some();
+        let gave_up = state.askers.swap_remove(&self.ticket).is_some();
         if gave_up && state.line.capacity().queue.cancel_abandoned {
             state.line.leave(self.ticket, self.host.world.now());
         }
@@ -65,7 +65,6 @@ impl Host {
         };
         let _waiting = Waiting { host: self, ticket };
         self.dispatch(now);
-        self.say();
         answer.await.unwrap_or_else(|_| Err(Status::unavailable("the host went away")))
     }
 

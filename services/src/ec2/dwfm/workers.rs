@@ -51,7 +51,6 @@ impl Host {
                     Work::Establish { local } => host.establish(ticket, local, takes).await,
                     Work::Check { group } => host.check(group).await,
                 }
-                host.say();
             });
         }
     }
@@ -74,7 +73,7 @@ impl Host {
         match work {
             Work::Establish { .. } => {
                 self.world.record().count(SHED, 1);
-                if let Some(asker) = state.askers.remove(&ticket) {
+                if let Some(asker) = state.askers.swap_remove(&ticket) {
                     // Who has just given up needs no answer.
                     let _ = asker.send(Err(why));
                 }
@@ -89,7 +88,7 @@ impl Host {
         let lease = Lease { droplet: self.droplet(local), until: self.lease_end() };
         let awaited = self.state().askers.contains_key(&ticket);
         let written = if awaited { self.store.put_lease(&self.name, lease).await } else { Ok(()) };
-        let asker = self.state().askers.remove(&ticket);
+        let asker = self.state().askers.swap_remove(&ticket);
         let record = self.world.record();
         let answer = written.map(|()| lease.until).map_err(|status| {
             record.count(STORE_FAILED, 1);

@@ -81,22 +81,26 @@ impl Health {
     /// Works out whom the nodes of each zone may choose from. Mostly that is who it was the time before.
     fn note_serving(&self, state: &mut State, zones: &[Vec<ZoneHealth>], settings: &HealthParams) {
         let open: Vec<bool> = zones.iter().map(|zones| fails_open(zones, settings)).collect();
-        let serves = |member: &Member, zone: usize| {
-            let Some((balancer, _)) = member.what.target() else { return false };
-            let everywhere = settings.cross_zone || matches!(member.what, What::Service { .. });
-            (member.zone == zone || everywhere)
-                && (open[balancer] || member.verdict.serves(settings.failover))
-        };
-        for (zone, told) in state.serving.iter_mut().enumerate() {
-            let members = state.members.iter().filter(|(_, member)| serves(member, zone));
-            let numbers: Vec<u64> = members.clone().map(|(number, _)| *number).collect();
+        let mut by_zone = vec![Vec::new(); state.serving.len()];
+        for (number, member) in &state.members {
+            let Some((balancer, _)) = member.what.target() else { continue };
+            if !(open[balancer] || member.verdict.serves(settings.failover)) {
+                continue;
+            }
+            if settings.cross_zone || matches!(member.what, What::Service { .. }) {
+                by_zone.iter_mut().for_each(|numbers| numbers.push(*number));
+            } else {
+                by_zone[member.zone].push(*number);
+            }
+        }
+        for (numbers, told) in by_zone.into_iter().zip(&mut state.serving) {
             if told.version > 0 && numbers == told.members {
                 continue;
             }
             let empty =
                 |balancer: &Balancer| Serving { load_balancer: balancer.name.clone(), targets: Vec::new() };
             let mut serving: Vec<Serving> = self.balancers.iter().map(empty).collect();
-            for (_, member) in members {
+            for member in numbers.iter().filter_map(|number| state.members.get(number)) {
                 let Some((balancer, name)) = member.what.target() else { continue };
                 let address = match &member.what {
                     What::Service { address, .. } => address.to_string(),

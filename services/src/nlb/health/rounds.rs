@@ -37,7 +37,7 @@ impl Health {
         {
             let mut state = self.state();
             let state = &mut *state;
-            let mut done = 0;
+            let (mut done, mut checks, mut failed) = (0, 0, 0);
             for &(due, piece) in &work {
                 let answered = match piece {
                     Work::Check(number) if !state.members.contains_key(&number) => None,
@@ -54,22 +54,31 @@ impl Health {
                 let Some(begins) = state.checkers[zone].begin(due, takes, now) else { break };
                 done += 1;
                 if let (Work::Check(number), Some(good)) = (piece, answered) {
-                    record.count("health-checks", 1);
-                    record.count("health-checks-failed", u64::from(!good));
+                    checks += 1;
+                    failed += u64::from(!good);
                     state.checkers[zone].schedule(begins + settings.check_interval, number);
-                    writes.extend(self.judge(state, number, good, begins));
+                    writes.extend(self.judge(state, &settings, number, good, begins));
                 }
             }
             state.checkers[zone].give_back(work.into_iter().skip(done));
+            record.count("health-checks", checks);
+            record.count("health-checks-failed", failed);
         }
         // What is lost is found out again by the next checks.
         let _ = self.disk.commit(writes).await;
     }
 
     /// Takes note of a check; what is to be written down if that changes the verdict.
-    fn judge(&self, state: &mut State, number: u64, good: bool, at: Moment) -> Option<Write> {
+    fn judge(
+        &self,
+        state: &mut State,
+        settings: &HealthParams,
+        number: u64,
+        good: bool,
+        at: Moment,
+    ) -> Option<Write> {
         let member = state.members.get_mut(&number)?;
-        if !member.verdict.checked(good, at, &self.settings.get()) {
+        if !member.verdict.checked(good, at, settings) {
             return None;
         }
         state.checkers[member.zone].add_change(self.world.now());

@@ -28,6 +28,11 @@ pub(crate) fn take(root: &mut Table, settings: &[Setting]) -> Result<(), Vec<Pro
             Fault::new(format!("{only} is not a list"), "write names of services: [\"droplets\", \"web\"]");
         return Err(vec![at(&only, fault)]);
     };
+    if named.is_empty() {
+        let fault =
+            Fault::new("it names no service", "name those that are to run, or take the key out for all");
+        return Err(vec![at(&only, fault)]);
+    }
     let Some(Node { value: Value::Table(services), .. }) = root.get("service") else { return Ok(()) };
     let mut problems = Vec::new();
     let mut wanted: Vec<&str> = Vec::new();

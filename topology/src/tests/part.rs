@@ -31,6 +31,7 @@ fn what_stays_is_as_in_the_whole() {
 fn a_name_that_no_service_has_is_an_error() {
     setting_breaks("only=[\"stroe\"]", "only: unknown service `stroe`; did you mean `store`?");
     setting_breaks("only=store", "only: `store` is not a list");
+    setting_breaks("only=[]", "only: it names no service");
     setting_breaks("only=[5]", "only: `5` is no name");
 }
 

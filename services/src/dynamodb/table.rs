@@ -277,6 +277,21 @@ mod tests {
     }
 
     #[test]
+    fn without_sort_keys_a_partition_key_has_one_item_at_most() {
+        let mut table = Table::new("profiles(user)".parse().expect("a valid table"));
+        let user = item([("user", string("b"))]);
+        let key = table.schema.row_key(&user).expect("a valid key");
+        let count = |table: &Table, query: &QueryRequest| table.query(query).expect("valid").items.len();
+        assert_eq!(count(&table, &of_b(None)), 0);
+        put(&mut table, key.clone(), &user);
+        assert_eq!(count(&table, &of_b(None)), 1);
+        let next = QueryRequest { exclusive_start_key: user, ..of_b(None) };
+        assert_eq!(count(&table, &next), 0, "and no next page");
+        table.remove(&key);
+        assert_eq!(count(&table, &of_b(None)), 0);
+    }
+
+    #[test]
     fn items_are_counted_and_memories_of_removals_are_not() {
         let mut table = orders([1, 2]);
         let keys: Vec<RowKey> = table.rows.keys().cloned().collect();

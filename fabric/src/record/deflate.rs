@@ -7,9 +7,8 @@ use std::cell::RefCell;
 use std::io;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-use hdrhistogram::{Counter, Histogram};
-
 use hdrhistogram::serialization::{DeserializeError, Deserializer, Serializer, V2Serializer};
+use hdrhistogram::{Counter, Histogram};
 
 /// Begins the compressed form; the number of compressed bytes follows, and they (the format's definition).
 const COOKIE: u32 = 0x1c84_9314;

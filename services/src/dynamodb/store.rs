@@ -15,7 +15,7 @@ use super::error;
 use super::key::{RowKey, TableSchema};
 use super::row::Row;
 use super::table::Table;
-use super::value::{self, Item};
+use super::value::Item;
 use super::write::{Effect, Write};
 
 pub mod durable;
@@ -257,20 +257,20 @@ impl<'a> Plan<'a> {
         };
         let mut bytes = existing.map_or(0, Row::size);
         if let Some(item) = item {
-            bytes = bytes.max(value::size(item));
             // Later than what is there, also when both come in the same nanosecond or another region's clock is ahead.
             let written_at = self.now.max(existing.map_or(0, |row| row.written_at() + 1));
             let key_attributes = || match &effect {
                 Effect::Remove(key) => (*key).clone(),
                 _ => table.schema().key_of(item),
             };
-            self.row(table, write.key.clone(), item, written_at, &self.store.region, key_attributes);
+            let region = &self.store.region;
+            bytes = bytes.max(self.row(table, write.key.clone(), item, written_at, region, key_attributes));
         }
         Ok(Written { bytes, returned: returned.unwrap_or_default() })
     }
 
     /// Plans that a key holds an item, or that it was removed if that has no attributes. The key's attributes are asked for
-    /// only if the table has a stream, which names them.
+    /// only if the table has a stream, which names them. Says how large the item is, as DynamoDB counts it.
     fn row(
         &mut self,
         table: &Table,
@@ -279,7 +279,7 @@ impl<'a> Plan<'a> {
         written_at: u64,
         region: &Arc<str>,
         key_attributes: impl FnOnce() -> Item,
-    ) {
+    ) -> usize {
         let (schema, name) = (table.schema(), table.schema().shared_name());
         if schema.stream() {
             let planned = self.records.entry(Arc::clone(&name)).or_insert(0);
@@ -295,7 +295,9 @@ impl<'a> Plan<'a> {
         }
         let remembered = schema.stream() || !item.is_empty();
         let row = remembered.then(|| Row::new(schema, item, written_at, region));
+        let size = row.as_ref().map_or(0, Row::size);
         self.changes.push(Change::Row { table: name, key, row });
+        size
     }
 }
 

@@ -125,7 +125,7 @@ async fn start(world: World) -> Result<(), StartError> {
     for name in SERIES {
         world.record().count(name, 0);
     }
-    let sampled: Weak<dyn Sampled> = Arc::downgrade(&(Arc::clone(&host) as Arc<dyn Sampled>));
+    let sampled: Weak<Host> = Arc::downgrade(&host);
     world.sample_also(sampled);
     let task = Arc::clone(&host);
     world.spawn(async move { task.keep_checking().await });
